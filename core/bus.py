@@ -1,0 +1,163 @@
+"""Builds the bus from its settings, and runs the parts a process wants: intake, workers, schedules.
+
+    with Bus.open(settings) as bus:      database ready, migrated; routes and connectors found; nothing running
+        bus.start(intake=True, work=True, schedule=True)
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import structlog
+
+from core import discovery, postgres
+from core.connector import Connector, Sink, Source
+from core.database import Database, driver, migrate
+from core.discovery import Routes
+from core.distribution import Drains, Signals, Sweep, Worker, celery_app
+from core.engine import UNKNOWN_QUEUE, Engine
+from core.errors import ConfigError
+from core.journal import Journal
+from core.lines import Line
+from core.outgoing import Outgoing
+from core.payloads import PayloadStore
+from core.queues import Queues
+from core.receivers import Receivers
+from core.route import Retry, Route
+from core.schedule import Schedule
+from core.scheduler import Scheduler, Schedules
+from core.settings import Settings
+
+SINK_CONCURRENCY = 2
+_log = structlog.get_logger(__name__)
+
+
+class Bus:
+    """Everything of one process. Made by `Bus.open`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        routes: list[Route] | None = None,
+        connectors: list[Connector] | None = None,
+    ) -> None:
+        self.settings = settings
+        self.database = database
+        self.routes = Routes(discovery.routes() if routes is None else routes)
+        found = discovery.connectors(settings.connectors) if connectors is None else connectors
+        self.lines = {connector.name: Line(connector) for connector in found}
+        self.sources: dict[str, Source] = {}
+        sinks: dict[str, Sink] = {}
+        for line in self.lines.values():
+            self.sources.update(line.sources())
+            sinks.update(line.sinks())
+        self.payloads = PayloadStore(
+            settings.blob_url, inline_bytes=settings.inline_payload_bytes, blob_bytes=settings.blob_payload_bytes
+        )
+        self.journal = Journal(self.payloads)
+        self.queues = Queues(self.journal)
+        self.outgoing = Outgoing(self.payloads)
+        self.schedules = Schedules(database)
+        self._celery = celery_app(settings.broker_url)
+        self.signals = Signals(self._celery)
+        self.engine = Engine(
+            database,
+            self.journal,
+            self.queues,
+            self.outgoing,
+            self.routes,
+            sinks,
+            self.signals.wake,
+            self.retry_of,
+        )
+        self._parts: list[Any] = []
+        self.ready = False
+
+    @classmethod
+    @contextlib.contextmanager
+    def open(
+        cls, settings: Settings, routes: list[Route] | None = None, connectors: list[Connector] | None = None
+    ) -> Iterator[Bus]:
+        """Database found or started, migrated, queues declared; everything stopped and closed at the end."""
+        with contextlib.ExitStack() as stack:
+            url = settings.database_url or stack.enter_context(postgres.embedded(settings.data_dir))
+            database = Database(url)
+            stack.callback(database.close)
+            bus = cls(settings, database, routes, connectors)
+            stack.callback(bus.stop)
+            migrate(database, discovery.migrations())
+            bus._declare()
+            yield bus
+
+    def start(self, *, intake: bool, work: bool, schedule: bool) -> None:
+        """Start the wanted parts; `ready` when they run."""
+        if work:
+            drains = Drains(self.engine, self.signals, self.concurrency_of, self.settings.batch_most)
+            self._begin(Worker(self._celery, drains, self.settings.workers))
+            self._begin(Sweep(self.database, self.queues, self.engine, self.signals, self.settings.sweep_s))
+        if schedule:
+            self._begin(Scheduler(self.database, self.engine))
+        if intake:
+            self._begin(Receivers(self.database, self.engine, self.sources))
+        self.ready = True
+
+    def _begin(self, part: Any) -> None:
+        part.start()
+        self._parts.append(part)
+
+    def stop(self) -> None:
+        """Intake first, then the workers: what was taken is committed, nothing new is begun. Idempotent."""
+        self.ready = False
+        while self._parts:
+            self._parts.pop().stop()
+        for line in self.lines.values():
+            line.close()
+
+    def healthy(self) -> bool:
+        """Started, and the database answers."""
+        if not self.ready:
+            return False
+        with contextlib.suppress(Exception), self.database.transaction() as connection:
+            driver(connection).execute("SELECT 1")
+            return True
+        return False
+
+    def retry_of(self, route: Route) -> Retry:
+        """The route's retry policy with the operators' numbers."""
+        changed = self.settings.routes.get(route.name)
+        numbers = changed.model_dump(exclude_none=True, exclude={"concurrency"}) if changed else {}
+        return replace(route.retry, **numbers)
+
+    def concurrency_of(self, queue: str) -> int:
+        changed = self.settings.routes.get(queue)
+        if changed and changed.concurrency:
+            return changed.concurrency
+        route = self.routes.by_name.get(queue)
+        return route.concurrency if route else SINK_CONCURRENCY
+
+    def _declare(self) -> None:
+        """Make every queue of this code known. A queue that was stopped by an error gets another chance."""
+        unknown = [name for name in self.settings.routes if name not in self.routes.by_name]
+        if unknown:
+            raise ConfigError(f"Настройки routes.{unknown[0]}: такого маршрута нет. Уберите их или исправьте имя")
+        rows = [(route.name, "route", route.title) for route in self.routes.by_name.values()]
+        rows += [(name, "sink", f"Отправка: {name}") for name in self.engine.sinks]
+        rows += [(name, "source", f"Приём: {name}") for name in self.sources]
+        rows += [(UNKNOWN_QUEUE, "route", "Неизвестные виды и ответы без запроса")]
+        with self.database.transaction() as connection:
+            driver(connection).cursor().executemany(
+                "INSERT INTO bus.queue (name, side, title) VALUES (%s, %s, %s) ON CONFLICT (name) DO UPDATE SET "
+                "side = EXCLUDED.side, title = EXCLUDED.title, "
+                "state = CASE WHEN queue.state = 'stopped' THEN 'running' ELSE queue.state END, "
+                "reason = CASE WHEN queue.state = 'stopped' THEN '' ELSE queue.reason END",
+                rows,
+            )
+        declared = [*discovery.schedules(), *self._configured_schedules()]
+        self.schedules.declare(declared)
+
+    def _configured_schedules(self) -> list[Schedule]:
+        return [Schedule(name, **values.model_dump()) for name, values in self.settings.schedules.items()]

@@ -1,0 +1,113 @@
+"""The seam between the bus and a system outside: Source brings messages in, Sink takes messages out.
+
+A connector is a folder `connectors/<type>/` whose module `connector.py` offers
+
+    class Settings(ConnectorSettings)                        what the TOML table [connectors.<name>] may hold
+    def connect(name: str, settings: Settings) -> Connector  no I/O here
+
+The contract that every connector must pass is `core.testing.connectors`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+from pydantic import BaseModel, ConfigDict
+
+from core.errors import Permanent
+from core.message import Message
+
+
+class ConnectorSettings(BaseModel):
+    """Settings of one connector instance; an unknown key is an error. `enabled = false` leaves it out."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    type: str
+    enabled: bool = True
+
+
+@runtime_checkable
+class Delivery(Protocol):
+    """One message on its way in. It comes again under the same external id until `ack` or `reject`."""
+
+    message: Message
+    problem: Permanent | None
+    """Not None: the message must be kept (in quarantine, with this reason) but not handled."""
+
+    def ack(self) -> None:
+        """Tell the far side that we hold the message. Called only after our commit. Idempotent."""
+
+    def reject(self, reason: Permanent) -> None:
+        """Tell the far side that we hold the message but refuse it. Called only after our commit. Idempotent."""
+
+
+class Source(Protocol):
+    """Brings messages in by polling. A push source hands its Deliveries to the same `Engine.accept`."""
+
+    interval_s: float
+    """Seconds to rest after an empty answer; while messages come the bus asks again at once."""
+
+    def receive(self) -> Sequence[Delivery]:
+        """Whatever is there now; [] when nothing is. The bus commits the batch at once, then acknowledges.
+
+        Raises Unavailable, Retryable, ConfigError (this source stops); no other error.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What goes to the far side: the bytes to be repeated until it confirms, and the id it knows them by.
+
+    `body` is b"" where the message's own body is what is sent.
+    """
+
+    external_id: str
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The far side confirmed. `note` is Russian, for the journal; `answer` its bytes as received."""
+
+    note: str
+    answer: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Sink(Protocol):
+    """Takes messages out. Says in its docstring how the far side recognises a repeat."""
+
+    def prepare(self, message: Message) -> Prepared:
+        """Make the identity and the bytes, without I/O to the far side. The bus commits them before `send`.
+
+        Raises Permanent, ConfigError.
+        """
+
+    def send(self, message: Message, prepared: Prepared, *, repeated: bool) -> Receipt:
+        """Hand over. May be called again with the same `prepared`; `repeated` says that it may have arrived before.
+
+        Raises Unavailable, Retryable (renew=True: prepare anew), Permanent, ConfigError; no other error.
+        """
+
+
+class Connector(Protocol):
+    """One configured far side. Construction does no I/O."""
+
+    name: str
+    sources: Mapping[str, Source]
+    """Full source name (`smev.requests`) → source."""
+    sinks: Mapping[str, Sink]
+    """Queue name (`smev`) → sink."""
+
+    def open(self) -> None:
+        """Load keys, open pools. Called before use and again after Unavailable; idempotent. Raises ConfigError."""
+
+    def check(self) -> str:
+        """ "Test connection": moves no message; returns a Russian sentence or raises a BusError."""
+
+    def close(self) -> None:
+        """Release everything; idempotent."""

@@ -1,0 +1,145 @@
+"""Finds what is in the house: connectors, routes, schedules, migrations, commands. No list to edit.
+
+A new connector is a folder `connectors/<type>/` with `connector.py`; a new route is a module-level `Route` in
+`routes/<subsystem>/<kind>.py`. Packages installed beside us join by entry points: groups `omsbus.connectors`
+(name → module with Settings and connect) and `omsbus.routes` (name → module with routes).
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import pkgutil
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from pydantic import ValidationError
+
+from core.connector import Connector, ConnectorSettings
+from core.errors import ConfigError
+from core.message import Message
+from core.route import Format, Route
+from core.schedule import Schedule
+from core.settings import HOUSE
+
+ROOTS = ("core", "connectors", "routes", "simulators", "console", "benchmarks")
+
+
+def modules_of(root: str) -> Iterator[ModuleType]:
+    """Every module below the top-level package `root`, imported; tests and migrations are not modules of it."""
+    package = importlib.import_module(root)
+    for found in pkgutil.walk_packages(package.__path__, f"{root}."):
+        if ".migrations" not in found.name:
+            yield importlib.import_module(found.name)
+
+
+class Routes:
+    """All routes, by name and by the root element of their documents."""
+
+    def __init__(self, routes: Iterator[Route] | list[Route]) -> None:
+        self.by_name: dict[str, Route] = {}
+        self.by_root: dict[str, tuple[Route, Format]] = {}
+        for route in routes:
+            if self.by_name.setdefault(route.name, route) is not route:
+                raise ConfigError(f"Два маршрута с именем {route.name}: переименуйте один из них")
+            for form in route.formats:
+                if form.root in self.by_root:
+                    other = self.by_root[form.root][0].name
+                    raise ConfigError(f"Элемент {form.root} принимают два маршрута: {other} и {route.name}")
+                self.by_root[form.root] = (route, form)
+
+    def of(self, message: Message) -> tuple[Route | None, str]:
+        """(route, version) for a message by its queue, its kind as a route's name, its kind as a root element."""
+        if message.queue:
+            return self.by_name.get(message.queue), message.version
+        if message.kind in self.by_name:
+            return self.by_name[message.kind], message.version
+        if message.kind in self.by_root:
+            route, form = self.by_root[message.kind]
+            return route, form.version
+        return None, message.version
+
+
+def routes() -> list[Route]:
+    """Every module-level Route below routes/, and those of installed packages."""
+    found: dict[int, Route] = {}
+    for module in [*modules_of("routes"), *_installed("omsbus.routes")]:
+        for value in vars(module).values():
+            if isinstance(value, Route):
+                found[id(value)] = value
+    return list(found.values())
+
+
+def schedules() -> list[Schedule]:
+    """Every module-level Schedule below routes/ and connectors/."""
+    found: dict[int, Schedule] = {}
+    for module in [*modules_of("routes"), *_installed("omsbus.routes")]:
+        for value in vars(module).values():
+            if isinstance(value, Schedule):
+                found[id(value)] = value
+    return list(found.values())
+
+
+def connector_types() -> dict[str, ModuleType]:
+    """Type name → its module `connector`."""
+    types = {
+        folder.name: importlib.import_module(f"connectors.{folder.name}.connector")
+        for folder in sorted((HOUSE / "connectors").iterdir())
+        if (folder / "connector.py").is_file()
+    }
+    for entry in importlib.metadata.entry_points(group="omsbus.connectors"):
+        types.setdefault(entry.name, entry.load())
+    return types
+
+
+def connectors(configured: dict[str, dict[str, Any]]) -> list[Connector]:
+    """Connectors of the settings table `connectors`, built but not opened. Raises ConfigError."""
+    types = connector_types()
+    built: list[Connector] = []
+    for name, values in configured.items():
+        type_name = str(values.get("type", name))
+        if type_name not in types:
+            raise ConfigError(
+                f"Коннектор {name}: нет типа «{type_name}». Есть: {', '.join(sorted(types)) or 'ни одного'}"
+            )
+        module = types[type_name]
+        try:
+            settings: ConnectorSettings = module.Settings.model_validate({"type": type_name, **values})
+        except ValidationError as error:
+            places = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'таблица'}: {_russian(e)}" for e in error.errors())
+            raise ConfigError(f"Коннектор {name}: {places}") from None
+        if settings.enabled:
+            built.append(module.connect(name, settings))
+    return built
+
+
+def migrations() -> list[tuple[str, Path]]:
+    """(PostgreSQL schema, folder of revisions): the bus first, then every subsystem."""
+    folders = [("bus", HOUSE / "core" / "migrations")]
+    folders += [(path.parent.name, path) for path in sorted((HOUSE / "routes").glob("*/migrations"))]
+    return folders
+
+
+def commands() -> list[ModuleType]:
+    """Every module of Typer commands: core/commands/*.py and <package>/**/commands.py."""
+    names = [f"core.commands.{file.stem}" for file in sorted((HOUSE / "core" / "commands").glob("[a-z]*.py"))]
+    for root in ROOTS[1:]:
+        names += [
+            ".".join(file.relative_to(HOUSE).with_suffix("").parts)
+            for file in sorted((HOUSE / root).glob("**/commands.py"))
+        ]
+    return [importlib.import_module(name) for name in names]
+
+
+def _installed(group: str) -> list[ModuleType]:
+    return [entry.load() for entry in importlib.metadata.entry_points(group=group)]
+
+
+def _russian(error: Any) -> str:
+    if error["type"] == "extra_forbidden":
+        return "неизвестный ключ, удалите его или исправьте опечатку"
+    if error["type"] == "missing":
+        return "обязательный ключ не задан"
+    return f"недопустимое значение ({error['msg']})"

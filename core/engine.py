@@ -1,0 +1,419 @@
+"""The way of a message, whole and in one place.
+
+    accept   ── journal ── COMMIT ── acknowledge                          (Engine.accept)
+    claim    ── validate ── transform ── handle ── COMMIT                 (Engine.drain_route)
+    claim    ── prepare ── COMMIT ── send ── confirm ── COMMIT            (Engine.drain_sink)
+
+What it promises: a source hears "accepted" only after the journal's commit; a handler's writes, the messages it
+yields and the state "handled" are one commit; a sink repeats the same bytes under the same id until the far side
+confirms. So a crash at any instruction leads to a repeat without a second effect.
+
+A batch is handled in one savepoint. If anything in it fails, it is rolled back and each message gets a savepoint of
+its own: the poisonous one costs only itself, the healthy ones cost one round trip instead of two.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.orm import Session
+
+from core import queues as q
+from core import stages
+from core.connector import Delivery, Prepared, Sink
+from core.database import Database, Driver, driver
+from core.discovery import Routes
+from core.errors import BusError, ConfigError, IdReused, Permanent, Retryable, Unavailable, UnknownKind
+from core.journal import Addressed, Event, Journal
+from core.message import Message
+from core.outgoing import Outgoing
+from core.queues import Claimed, Failed, Queues
+from core.route import Context, Retry, Route
+
+UNKNOWN_QUEUE = "unknown"
+"""Messages that no route takes, and answers to nothing we asked: kept in quarantine, shown, resendable."""
+
+SINK_BATCH_MOST = 16
+SINK_TRANSACTION_S = 2.0
+SINK_RETRY = Retry(attempts=1_000_000)
+"""A sink repeats until the far side confirms or refuses; only a Permanent error ends it."""
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What became of a delivery: `message_id` in the journal; `repeated` when it had come before."""
+
+    message_id: UUID
+    repeated: bool
+
+
+class Engine:
+    """One per process; thread-safe. `wake` tells the workers that a queue has work, after the commit."""
+
+    def __init__(
+        self,
+        database: Database,
+        journal: Journal,
+        queues: Queues,
+        outgoing: Outgoing,
+        routes: Routes,
+        sinks: dict[str, Sink],
+        wake: Callable[[str], None],
+        retry_of: Callable[[Route], Retry] = lambda route: route.retry,
+    ) -> None:
+        self.database = database
+        self.journal = journal
+        self.queues = queues
+        self.outgoing = outgoing
+        self.routes = routes
+        self.sinks = sinks
+        self._wake = wake
+        self._retry_of = retry_of
+
+    # ── accept → commit → acknowledge ────────────────────────────────────────────────────────────────────────────
+
+    def accept(self, deliveries: Sequence[Delivery]) -> list[Accepted]:
+        """Journal a batch in one commit, then acknowledge each. Raises Unavailable with nothing acknowledged."""
+        with self.database.transaction() as connection:
+            db = driver(connection)
+            addressed = [self._address(db, one.message, one.problem) for one in deliveries]
+            new = self.journal.add(db, addressed)
+            accepted = [
+                Accepted(one.message.id, repeated=False) if one.message.id in new else self._absorb(db, one.message)
+                for one in addressed
+            ]
+            self.outgoing.answered(db, [one.message for one in addressed if one.message.id in new])
+        self._wake_all({one.queue for one in addressed if one.state == "ready"})
+        self._acknowledge(deliveries, accepted)
+        return accepted
+
+    def _address(self, db: Driver, message: Message, problem: Permanent | None) -> Addressed:
+        """Where the message goes: to whoever asked, else by its kind; a message with a problem goes nowhere."""
+        if message.in_reply_to and (question := self.outgoing.question(db, message.source, message.in_reply_to)):
+            message = message.but(
+                cause=question.message_id,
+                queue=question.replies_to,
+                key=message.key or question.key,
+                kind=message.kind or question.kind,
+            )
+        elif message.in_reply_to and problem is None:
+            problem = UnknownKind(
+                "Ответ на неизвестный запрос: исходного сообщения в журнале нет. Проверьте, не отправлено ли оно "
+                "другой системой под этим же сертификатом; если нет — отклоните"
+            )
+        route, version = self.routes.of(message)
+        if route is None and message.queue not in self.sinks and problem is None:
+            what = f"Нет очереди {message.queue}" if message.queue else f"Неизвестный вид сведений {message.kind}"
+            problem = UnknownKind(f"{what}: подключите её в настройках (omsbus new kind …) и отправьте повторно")
+        if route is not None and not message.key and route.key is not None:
+            with contextlib.suppress(Permanent):  # an unreadable document has no key; validation will say why
+                message = message.but(key=route.key(message))
+        queue = message.queue or (route.name if route else UNKNOWN_QUEUE)
+        kind = route.name if route and message.kind in self.routes.by_root else message.kind
+        message = message.but(version=version, kind=kind)
+        if problem is None:
+            return Addressed(message, queue)
+        return Addressed(message, queue, "quarantined", type(problem).__name__, problem.reason)
+
+    def _absorb(self, db: Driver, message: Message) -> Accepted:
+        """The external id is known: the same content is a repeat, another content is kept and shown."""
+        earlier = self.journal.twin(db, message)
+        assert earlier is not None, "a conflict without its row"
+        message_id, fingerprint = earlier
+        if fingerprint == message.digest():
+            self.journal.record(db, [Event(message_id, "repeated", "Получено повторно; второго действия не будет")])
+            return Accepted(message_id, repeated=True)
+        problem = IdReused(
+            f"Под идентификатором {message.external_id} уже принято другое содержимое (сообщение {message_id}). "
+            "Выясните у отправителя, какое верно; это отклоните либо отправьте в обработку"
+        )
+        other = message.but(external_id=f"{message.external_id}#{message.digest()[:16]}")
+        addressed = self._address(db, other, problem)
+        if self.journal.add(db, [addressed]):
+            return Accepted(other.id, repeated=False)
+        again = self.journal.twin(db, other)
+        assert again is not None
+        return Accepted(again[0], repeated=True)
+
+    def _acknowledge(self, deliveries: Sequence[Delivery], accepted: Sequence[Accepted]) -> None:
+        events = []
+        for delivery, one in zip(deliveries, accepted, strict=True):
+            try:
+                if delivery.problem is None:
+                    delivery.ack()
+                    events.append(Event(one.message_id, "acknowledged"))
+                else:
+                    delivery.reject(delivery.problem)
+                    events.append(Event(one.message_id, "refused", delivery.problem.reason))
+            except BusError as error:
+                # It will come again, be absorbed as a repeat and be acknowledged then.
+                _log.warning("not acknowledged", message_id=str(one.message_id), reason=error.reason)
+                events.append(Event(one.message_id, "not acknowledged", error.reason, error.detail))
+        with self.database.transaction(durable=False) as connection:
+            self.journal.record(driver(connection), events)
+
+    def expire(self) -> None:
+        """Tell the routes whose questions nobody answered in time."""
+        with self.database.transaction() as connection:
+            db = driver(connection)
+            addressed = [self._address(db, one, None) for one in self.outgoing.overdue(db)]
+            self.journal.add(db, addressed)
+        self._wake_all({one.queue for one in addressed})
+
+    def put(self, messages: Sequence[Message]) -> list[Accepted]:
+        """Accept messages that nobody waits to hear about: commands, schedules, resends."""
+        return self.accept([_Own(message) for message in messages])
+
+    # ── claim → validate → transform → handle → commit ───────────────────────────────────────────────────────────
+
+    def drain(self, queue: str, limit: int) -> int:
+        """Take one batch of a queue through its way; how many messages were claimed (0: nothing to do)."""
+        if queue in self.routes.by_name:
+            return self.drain_route(self.routes.by_name[queue], limit)
+        if queue in self.sinks:
+            return self.drain_sink(queue, self.sinks[queue], limit)
+        return 0
+
+    def drain_route(self, route: Route, limit: int) -> int:
+        """One batch of a route in one transaction."""
+        with self.database.transaction() as connection:
+            db = driver(connection)
+            if not self.queues.may_run(db, route.name):
+                return 0
+            claimed = self.queues.claim(db, route.name, limit)
+            if not claimed:
+                return 0
+            batch = _Batch(route.name)
+            prepared = [one for one in claimed if batch.attempt(one, lambda one: stages.apply(route, one.message))]
+            self._handle(connection, route, prepared, batch)
+            self._settle(db, route.name, batch, "handled", self._retry_of(route))
+        self._wake_all(batch.queues)
+        return len(claimed)
+
+    def _handle(self, connection: sa.Connection, route: Route, claimed: Sequence[Claimed], batch: _Batch) -> None:
+        """Run the handlers: all in one savepoint, or, when something fails, each in its own."""
+        db = driver(connection)
+        try:
+            with self._savepoint(connection) as session:
+                done = [(one, *self._run(db, session, route, one, batch.made[one.seq])) for one in claimed]
+            for one, emitted, notes in done:
+                batch.add(one, emitted, notes)
+            return
+        except Exception:  # found out below, one by one, whose fault it is
+            if connection.invalidated or db.closed:
+                raise
+
+        def alone(one: Claimed) -> bool:
+            with self._savepoint(connection) as session:
+                emitted, notes = self._run(db, session, route, one, batch.made[one.seq])
+            batch.add(one, emitted, notes)
+            return True
+
+        for one in claimed:
+            batch.attempt(one, alone, keep=False)
+
+    def _run(
+        self, db: Driver, session: Session, route: Route, claimed: Claimed, body: stages.Body
+    ) -> tuple[list[Addressed], list[str]]:
+        message = claimed.message
+        handler = route.handlers.get(message.outcome)
+        if handler is None:
+            raise Permanent(f"Маршрут {route.name} не знает, что делать с исходом «{message.outcome}»: нет обработчика")
+        context = Context(message, session)
+        emitted = [self._emit(db, route, message, one) for one in handler(body.value, context) or ()]
+        return emitted, context.notes
+
+    def _emit(self, db: Driver, route: Route, cause: Message, message: Message) -> Addressed:
+        return self._address(db, message.but(cause=cause.id, replies_to=message.replies_to or route.name), problem=None)
+
+    @contextlib.contextmanager
+    def _savepoint(self, connection: sa.Connection) -> Iterator[Session]:
+        # In this mode the session itself is the savepoint, and a handler's commit can't end our transaction.
+        with Session(connection, join_transaction_mode="create_savepoint", expire_on_commit=False) as session:
+            yield session
+            session.commit()
+
+    def _settle(self, db: Driver, queue: str, batch: _Batch, state: str, retry: Retry) -> None:
+        """Write down what became of a batch; the caller commits."""
+        self.queues.finish(db, queue, batch.done, state)
+        self.journal.add(db, batch.emitted)
+        self.queues.fail(db, queue, [one for error in batch.failed for one in self._verdict(batch, *error, retry)])
+        if batch.stopped:
+            self.queues.stop(db, queue, batch.stopped.reason)
+        self.journal.record(db, batch.events)
+
+    def _verdict(self, batch: _Batch, claimed: Claimed, error: Exception, retry: Retry) -> Iterator[Failed]:
+        """Failure is an instruction: what the bus does next with this message."""
+        attempt = claimed.attempts + 1
+        if isinstance(error, ConfigError):
+            batch.stopped = error
+            batch.events.append(Event(claimed.message.id, "stopped", error.reason, error.detail, attempt))
+            return
+        again = isinstance(error, Retryable) and attempt < retry.attempts
+        reason = (
+            error.reason if isinstance(error, BusError) else f"Ошибка в программе обработки: {type(error).__name__}"
+        )
+        if isinstance(error, Retryable) and not again:
+            reason = f"Не удалось за {attempt} попыток: {reason}"
+        detail = error.detail if isinstance(error, BusError) else "".join(traceback.format_exception(error))
+        pause_s = pause(retry, attempt, error) if again else 0.0
+        state = "retry" if again else "quarantined"
+        batch.events.append(Event(claimed.message.id, state, reason, detail, attempt))
+        yield Failed(claimed, state, type(error).__name__, reason, pause_s)
+
+    # ── claim → prepare → commit → send → confirm → commit ───────────────────────────────────────────────────────
+
+    def drain_sink(self, queue: str, sink: Sink, limit: int) -> int:
+        """Prepare what is new in one transaction, then send what is prepared in another."""
+        limit = min(limit, SINK_BATCH_MOST)
+        return max(self._prepare(queue, sink, limit), self._send(queue, sink, limit))
+
+    def _prepare(self, queue: str, sink: Sink, limit: int) -> int:
+        with self.database.transaction() as connection:
+            db = driver(connection)
+            if not self.queues.may_run(db, queue):
+                return 0
+            claimed = self.queues.claim(db, queue, limit, only=q.NOT_PREPARED, follow=False)
+            batch = _Batch(queue)
+            for one in claimed:
+                if batch.attempt(one, lambda one: sink.prepare(one.message)):
+                    prepared: Prepared = batch.made[one.seq]
+                    self.outgoing.add(db, queue, one.message, prepared)
+                    note = f"Подготовлено под идентификатором {prepared.external_id}"
+                    batch.events.append(Event(one.message.id, "prepared", note, attempt=one.attempts + 1))
+            self._settle(db, queue, batch, "sent", SINK_RETRY)
+        return len(claimed)
+
+    def _send(self, queue: str, sink: Sink, limit: int) -> int:
+        batch = _Batch(queue)
+        resting: Unavailable | None = None
+        with self.database.transaction() as connection:
+            db = driver(connection)
+            if not self.queues.may_run(db, queue):
+                return 0
+            claimed = self.queues.claim(db, queue, limit, only=q.PREPARED, follow=False)
+            # Committed apart and first: after a crash we must know that this may have reached the far side.
+            sends = self.outgoing.count_sends(self.database, [one.message.id for one in claimed])
+            deadline = time.monotonic() + SINK_TRANSACTION_S
+            for place, one in enumerate(claimed):
+                if place and (time.monotonic() > deadline or resting or batch.stopped):
+                    break
+                try:
+                    began = time.monotonic()
+                    prepared = self.outgoing.prepared(db, one.message.id)
+                    receipt = sink.send(one.message, prepared, repeated=sends[one.message.id] > 1)
+                except Unavailable as error:
+                    resting = error
+                    batch.events.append(Event(one.message.id, "unavailable", error.reason, error.detail))
+                except Exception as error:
+                    if isinstance(error, Retryable) and error.renew:
+                        q.renew(db, one.message.id)
+                    batch.failed.append((one, error))
+                    if isinstance(error, ConfigError):
+                        batch.stopped = error
+                else:
+                    self.outgoing.confirmed(db, one.message)
+                    batch.done.append(one)
+                    taken_ms = (time.monotonic() - began) * 1000
+                    batch.events.append(
+                        Event(one.message.id, "sent", receipt.note, "", one.attempts + 1, "", taken_ms, receipt.answer)
+                    )
+            self._settle(db, queue, batch, "sent", SINK_RETRY)
+            if batch.done:
+                self.queues.awake(db, queue)
+            if resting:
+                failures = self.queues.failures(db, queue) + 1
+                self.queues.rest(db, queue, pause(Retry(most_s=120), failures, resting), resting.reason)
+        return len(claimed) if not resting else 0
+
+    def _wake_all(self, names: Iterable[str]) -> None:
+        for name in names:
+            self._wake(name)
+
+
+class _Batch:
+    """What became of the messages of one claim, gathered until it is written down in a few statements."""
+
+    def __init__(self, queue: str) -> None:
+        self.queue = queue
+        self.made: dict[int, Any] = {}
+        self.done: list[Claimed] = []
+        self.emitted: list[Addressed] = []
+        self.failed: list[tuple[Claimed, Exception]] = []
+        self.events: list[Event] = []
+        self.stopped: ConfigError | None = None
+        self.queues: set[str] = set()
+        self._blocked_keys: set[str] = set()
+        self._began = time.monotonic()
+
+    def attempt(self, one: Claimed, work: Callable[[Claimed], Any], *, keep: bool = True) -> bool:
+        """Run `work`; on failure put the message aside, and with it what follows under the same key."""
+        if one.message.key in self._blocked_keys:
+            return False
+        try:
+            made = work(one)
+        except psycopg.errors.OperationalError as error:
+            self._fail(one, _as_retryable(error))
+        except sa.exc.OperationalError as error:
+            self._fail(one, _as_retryable(error))
+        except Exception as error:
+            self._fail(one, error)
+        else:
+            if keep:
+                self.made[one.seq] = made
+            return True
+        return False
+
+    def _fail(self, one: Claimed, error: Exception) -> None:
+        self.failed.append((one, error))
+        if one.message.key:
+            self._blocked_keys.add(one.message.key)
+
+    def add(self, one: Claimed, emitted: list[Addressed], notes: list[str]) -> None:
+        """A handler succeeded."""
+        self.done.append(one)
+        self.emitted += emitted
+        self.queues |= {a.queue for a in emitted if a.state == "ready"}
+        taken_ms = (time.monotonic() - self._began) * 1000
+        body = self.made[one.seq]
+        note = "; ".join(notes)
+        self.events.append(Event(one.message.id, "handled", note, "", one.attempts + 1, "", taken_ms, body.output))
+
+
+class _Own:
+    """A delivery that nobody waits for."""
+
+    problem: Permanent | None = None
+
+    def __init__(self, message: Message) -> None:
+        self.message = message
+
+    def ack(self) -> None:
+        pass
+
+    def reject(self, reason: Permanent) -> None:
+        pass
+
+
+def pause(retry: Retry, attempt: int, error: Exception) -> float:
+    """Seconds until the next attempt: what the error asks for, else exponential with jitter."""
+    if isinstance(error, Retryable) and error.pause_s is not None:
+        return error.pause_s
+    steady = min(retry.first_s * retry.factor ** (attempt - 1), retry.most_s)
+    return steady * random.uniform(1 - retry.jitter, 1 + retry.jitter)
+
+
+def _as_retryable(error: Exception) -> Retryable:
+    """A deadlock, a lock that was not given in time: the database asks us to try again."""
+    return Retryable("База данных прервала операцию (блокировка или отмена); шина повторит", detail=str(error))

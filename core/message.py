@@ -1,0 +1,77 @@
+"""The message: what travels through the bus. Immutable; nothing here touches a database or a network."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+
+
+class Outcome(StrEnum):
+    """What a message says about an earlier message of ours. A message that answers nothing is a REQUEST."""
+
+    REQUEST = "request"
+    ANSWER = "answer"  # the business answer
+    REJECTION = "rejection"  # the partner refused: codes and texts
+    STATUS = "status"  # intermediate news, the answer is still to come
+    FAILURE = "failure"  # the carrier between us refused it (asynchronous fault)
+    TIMEOUT = "timeout"  # made by the bus itself: nobody answered in time
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A header of an attached file; `payload` is the hex sha256 in the payload store, "" when not fetched."""
+
+    name: str
+    media_type: str = "application/octet-stream"
+    payload: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message.
+
+    kind         `zags.death`; from a source that knows only the document: Clark name `{namespace}root`
+    body         what the route works on; for a signed document the octets that the signature covers
+    received     the bytes exactly as they came, when they are more than the body (an envelope)
+    queue        destination; "" lets the bus find it by `in_reply_to`, then by kind
+    key          messages of one queue with one key are handled in order; "" means no order
+    source, external_id   the pair is unique in the journal: that is the deduplication
+    fingerprint  sha256 hex of what must be equal when the external id comes again ("" → of the body)
+    in_reply_to  external id under which one of our messages went out through `source`'s connector
+    replies_to   for an outgoing request: the route that takes the answers ("" → the route that emitted it)
+    reply_within_s  for an outgoing request: seconds until the bus makes an Outcome.TIMEOUT message
+    """
+
+    kind: str
+    body: bytes
+    queue: str = ""
+    version: str = ""
+    key: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    attachments: tuple[Attachment, ...] = ()
+    cause: UUID | None = None
+    source: str = "bus"
+    external_id: str = ""
+    received: bytes | None = None
+    fingerprint: str = ""
+    outcome: Outcome = Outcome.REQUEST
+    in_reply_to: str = ""
+    replies_to: str = ""
+    reply_within_s: float | None = None
+    id: UUID = field(default_factory=uuid7)
+
+    def digest(self) -> str:
+        """Hex sha256 that tells a repeat from another body under the same external id."""
+        return self.fingerprint or hashlib.sha256(self.body).hexdigest()
+
+    def but(self, **changes: Any) -> Message:
+        """The same message with some fields changed."""
+        return replace(self, **changes)

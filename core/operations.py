@@ -1,0 +1,116 @@
+"""What an operator may do to messages and queues. Every action is an event in the journal with its actor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+from core.bus import Bus
+from core.database import Driver, driver
+from core.engine import UNKNOWN_QUEUE
+from core.errors import ConfigError, Permanent
+from core.journal import Event
+from core.message import Message
+
+
+def resend(bus: Bus, ids: Sequence[UUID], *, actor: str) -> int:
+    """Send again: a message in quarantine or waiting for a retry goes on at once, as it is; how many.
+
+    A message that was finished goes as a copy (a new message with this one as its cause): what was handled once is
+    never silently handled twice under the same id. Raises Permanent when an id is unknown.
+    """
+    copies: list[Message] = []
+    woken: set[str] = set()
+    with bus.database.transaction() as connection:
+        db = driver(connection)
+        known = {message.id: message for message in bus.journal.load(db, ids)}
+        if missing := [one for one in ids if one not in known]:
+            raise Permanent(f"Нет сообщения {missing[0]}. Посмотрите список: omsbus message list")
+        for one in ids:
+            queue, key, state, seq = _entry(db, one)
+            if state in ("handled", "sent", "dropped"):
+                copies.append(_copy(known[one], queue))
+            else:
+                woken.add(_again(bus, db, known[one], queue, key, seq))
+            bus.journal.record(db, [Event(one, "resent", "Отправлено повторно", actor=actor)])
+    for queue in woken:
+        bus.signals.wake(queue)
+    bus.engine.put(copies)
+    return len(ids)
+
+
+def _again(bus: Bus, db: Driver, message: Message, queue: str, key: str, seq: int) -> str:
+    """Back to "ready", and to the queue that takes it now (a kind may have been connected since)."""
+    if queue == UNKNOWN_QUEUE:
+        route, _ = bus.routes.of(message)
+        if route is None:
+            raise Permanent(f"Вид сведений {message.kind} по-прежнему не подключён: повтор ничего не даст")
+        queue = route.name
+    db.execute(
+        "UPDATE bus.entry SET state = 'ready', queue = %s, attempts = 0, due_at = NULL, error = '', reason = '', "
+        "changed_at = clock_timestamp() WHERE seq = %s AND state IN ('quarantined', 'retry', 'held')",
+        (queue, seq),
+    )
+    bus.queues.release(db, queue, [key])
+    return queue
+
+
+def _copy(message: Message, queue: str) -> Message:
+    return message.but(id=uuid7(), source="resend", external_id="", cause=message.id, queue=queue, in_reply_to="")
+
+
+def drop(bus: Bus, ids: Sequence[UUID], *, actor: str, reason: str) -> int:
+    """Decide that these shall not be handled; their keys go on. How many were dropped."""
+    dropped = 0
+    with bus.database.transaction() as connection:
+        db = driver(connection)
+        for one in ids:
+            queue, key, state, seq = _entry(db, one)
+            if state in ("handled", "sent", "dropped"):
+                continue
+            db.execute(
+                "UPDATE bus.entry SET state = 'dropped', due_at = NULL, changed_at = clock_timestamp() WHERE seq = %s",
+                (seq,),
+            )
+            bus.queues.release(db, queue, [key])
+            bus.journal.record(db, [Event(one, "dropped", reason, actor=actor)])
+            dropped += 1
+    return dropped
+
+
+def set_state(bus: Bus, queue: str, state: str, *, actor: str, reason: str = "") -> None:
+    """Pause or resume a queue, a sink or a source. Raises ConfigError when there is none."""
+    _change(
+        bus,
+        queue,
+        "state = %s, reason = %s, rest_until = NULL, failures = 0, changed_at = clock_timestamp(), changed_by = %s",
+        (state, reason, actor),
+    )
+    if state == "running":
+        bus.signals.wake(queue)
+
+
+def poll(bus: Bus, source: str) -> None:
+    """Ask for one poll of a source now; whichever process polls it obeys, even when it is paused."""
+    _change(bus, source, "poll_asked_at = clock_timestamp()", ())
+
+
+def _change(bus: Bus, queue: str, assignment: str, values: tuple[Any, ...]) -> None:
+    with bus.database.transaction() as connection:
+        row = driver(connection).execute(
+            f"UPDATE bus.queue SET {assignment} WHERE name = %s RETURNING name", (*values, queue)
+        )
+        if row.fetchone() is None:
+            raise ConfigError(f"Нет очереди {queue}. Посмотрите список: omsbus queue list")
+
+
+def _entry(db: Driver, message_id: UUID) -> tuple[str, str, str, int]:
+    row = db.execute(
+        "SELECT queue, key, state, seq FROM bus.entry WHERE message_id = %s FOR UPDATE", (message_id,)
+    ).fetchone()
+    if row is None:
+        raise Permanent(f"Нет сообщения {message_id}. Посмотрите список: omsbus message list")
+    return row  # type: ignore[return-value]

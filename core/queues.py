@@ -1,0 +1,196 @@
+"""Queues: who may be claimed, and where a message stands afterwards. SQL only; the way itself is core.engine.
+
+States of an entry (a closed set):
+    ready        may be claimed, when no earlier message of its key is unfinished
+    held         waits behind an earlier message of its key that failed
+    retry        failed, comes again at due_at
+    quarantined  will not be tried again until a person decides; its key waits
+    handled      a route's handler committed          sent     a sink's far side confirmed
+    dropped      a person decided that it shall not be handled
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from core.database import Driver
+from core.journal import Journal
+from core.message import Message
+
+UNFINISHED = ("ready", "held", "retry", "quarantined")
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A message locked by this transaction. attempts: how many times it failed before."""
+
+    seq: int
+    attempts: int
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A claimed message that goes to `state` ("retry" after pause_s, or "quarantined")."""
+
+    claimed: Claimed
+    state: str
+    error: str
+    reason: str
+    pause_s: float = 0.0
+
+
+_HEADS = """
+SELECT e.seq, e.attempts, e.key, {columns}
+FROM bus.entry e JOIN bus.message m USING (seq)
+WHERE e.queue = %(queue)s AND e.state = 'ready' AND {extra}
+  AND (e.key = '' OR NOT EXISTS (
+        SELECT 1 FROM bus.entry b
+        WHERE b.queue = e.queue AND b.key = e.key AND b.key <> '' AND b.seq < e.seq
+          AND b.state IN ('ready', 'held', 'retry', 'quarantined')))
+ORDER BY e.seq LIMIT %(limit)s
+FOR UPDATE OF e SKIP LOCKED
+"""
+
+# Whoever holds the lock of a key's first unfinished message owns the whole key, so these can't be locked elsewhere
+# for longer than an operator's click.
+_FOLLOWERS = """
+SELECT e.seq, e.attempts, e.key, {columns}
+FROM bus.entry e JOIN bus.message m USING (seq)
+WHERE e.queue = %(queue)s AND e.key = ANY(%(keys)s) AND e.key <> '' AND NOT e.seq = ANY(%(heads)s)
+  AND e.state IN ('ready', 'held', 'retry', 'quarantined')
+ORDER BY e.seq LIMIT %(limit)s
+FOR UPDATE OF e
+"""
+
+ANY = "true"
+PREPARED = "EXISTS (SELECT 1 FROM bus.outgoing o WHERE o.message_id = e.message_id)"
+NOT_PREPARED = "NOT " + PREPARED
+
+
+class Queues:
+    """Claims and settlements, always in the caller's transaction."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    def claim(self, db: Driver, queue: str, limit: int, *, only: str = ANY, follow: bool = True) -> list[Claimed]:
+        """Lock up to `limit` messages in order; of each key only an unbroken run from its first unfinished one."""
+        values: dict[str, Any] = {"queue": queue, "limit": limit}
+        rows = db.execute(_HEADS.format(columns=Journal.columns, extra=only), values).fetchall()
+        keys = sorted({row[2] for row in rows if row[2]})
+        if follow and keys and len(rows) < limit:
+            values.update(keys=keys, heads=[row[0] for row in rows], limit=limit - len(rows))
+            rows += db.execute(_FOLLOWERS.format(columns=Journal.columns), values).fetchall()
+            rows.sort(key=lambda row: row[0])
+        return [Claimed(row[0], row[1], self._journal.message_of(db, row[3:])) for row in rows]
+
+    def finish(self, db: Driver, queue: str, done: Sequence[Claimed], state: str) -> None:
+        """Mark as handled or sent, and let the keys that waited behind a failure go on."""
+        if not done:
+            return
+        db.execute(
+            "UPDATE bus.entry SET state = %s, attempts = attempts + 1, due_at = NULL, error = '', reason = '', "
+            "changed_at = clock_timestamp() WHERE seq = ANY(%s)",
+            (state, [one.seq for one in done]),
+        )
+        self.release(db, queue, [one.message.key for one in done if one.attempts])
+
+    def release(self, db: Driver, queue: str, keys: Sequence[str]) -> None:
+        """Held messages of these keys become ready; their order still rules who may be claimed."""
+        if waiting := [key for key in keys if key]:
+            db.execute(
+                "UPDATE bus.entry SET state = 'ready' WHERE queue = %s AND key = ANY(%s) AND state = 'held'",
+                (queue, waiting),
+            )
+
+    def fail(self, db: Driver, queue: str, failed: Iterable[Failed]) -> None:
+        """Put failed messages aside and hold what follows them under the same key."""
+        for one in failed:
+            db.execute(
+                "UPDATE bus.entry SET state = %(state)s, attempts = attempts + 1, error = %(error)s, "
+                "reason = %(reason)s, changed_at = clock_timestamp(), due_at = CASE WHEN %(state)s = 'retry' "
+                "THEN clock_timestamp() + make_interval(secs => %(pause_s)s) END WHERE seq = %(seq)s",
+                {
+                    "state": one.state,
+                    "error": one.error,
+                    "reason": one.reason.replace("\x00", ""),
+                    "pause_s": one.pause_s,
+                    "seq": one.claimed.seq,
+                },
+            )
+            if key := one.claimed.message.key:
+                db.execute(
+                    "UPDATE bus.entry SET state = 'held' "
+                    "WHERE queue = %s AND key = %s AND seq > %s AND state = 'ready'",
+                    (queue, key, one.claimed.seq),
+                )
+
+    def sweep(self, db: Driver) -> list[str]:
+        """Bring back what is due and what lost its wake-up; the names of queues that have work and may run."""
+        db.execute("UPDATE bus.entry SET state = 'ready' WHERE state = 'retry' AND due_at <= clock_timestamp()")
+        # A message that arrived behind a failed one is parked, so that claims need not look at it each time. The
+        # failed one is locked first: while a worker has it, its key is that worker's.
+        db.execute("""
+            WITH failed AS (
+                SELECT queue, key, seq FROM bus.entry
+                WHERE key <> '' AND state IN ('retry', 'quarantined')
+                FOR SHARE SKIP LOCKED
+            )
+            UPDATE bus.entry e SET state = 'held' FROM failed f
+            WHERE e.queue = f.queue AND e.key = f.key AND e.seq > f.seq AND e.state = 'ready'
+        """)
+        db.execute("""
+            UPDATE bus.entry e SET state = 'ready' WHERE e.state = 'held' AND NOT EXISTS (
+                SELECT 1 FROM bus.entry b WHERE b.queue = e.queue AND b.key = e.key AND b.key <> '' AND b.seq < e.seq
+                AND b.state IN ('ready', 'held', 'retry', 'quarantined'))
+        """)
+        rows = db.execute("""
+            SELECT q.name FROM bus.queue q
+            WHERE q.side <> 'source' AND q.state = 'running' AND (q.rest_until IS NULL OR q.rest_until <= now())
+              AND EXISTS (SELECT 1 FROM bus.entry e WHERE e.queue = q.name AND e.state = 'ready')
+        """)
+        return [row[0] for row in rows]
+
+    def may_run(self, db: Driver, queue: str) -> bool:
+        """Not paused, not stopped, not resting."""
+        row = db.execute(
+            "SELECT state = 'running' AND (rest_until IS NULL OR rest_until <= now()) FROM bus.queue WHERE name = %s",
+            (queue,),
+        ).fetchone()
+        return bool(row and row[0])
+
+    def rest(self, db: Driver, queue: str, pause_s: float, reason: str) -> None:
+        """The far side is away: nobody touches the queue for a while."""
+        db.execute(
+            "UPDATE bus.queue SET rest_until = clock_timestamp() + make_interval(secs => %s), reason = %s, "
+            "failures = failures + 1 WHERE name = %s",
+            (pause_s, reason, queue),
+        )
+
+    def failures(self, db: Driver, queue: str) -> int:
+        row = db.execute("SELECT failures FROM bus.queue WHERE name = %s", (queue,)).fetchone()
+        return row[0] if row else 0
+
+    def awake(self, db: Driver, queue: str) -> None:
+        """The far side answers again."""
+        db.execute(
+            "UPDATE bus.queue SET rest_until = NULL, reason = '', failures = 0 WHERE name = %s AND failures > 0",
+            (queue,),
+        )
+
+    def stop(self, db: Driver, queue: str, reason: str) -> None:
+        """A ConfigError: nothing moves until someone mends the settings and resumes."""
+        db.execute(
+            "UPDATE bus.queue SET state = 'stopped', reason = %s, changed_at = clock_timestamp(), changed_by = '' "
+            "WHERE name = %s AND state = 'running'",
+            (reason, queue),
+        )
+
+
+def renew(db: Driver, message_id: UUID) -> None:
+    """Forget the prepared bytes: the far side has said that it does not have them."""
+    db.execute("DELETE FROM bus.outgoing WHERE message_id = %s", (message_id,))

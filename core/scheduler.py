@@ -1,0 +1,194 @@
+"""Fires the schedules that live in bus.schedule: APScheduler for the clock, one leader by advisory lock.
+
+A fired schedule is a message in the journal under the external id "<name>@<run time>": two leaders for a moment
+could not fire one run twice.
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.date import DateTrigger
+
+from core.database import Database, driver
+from core.engine import Engine
+from core.errors import BusError, ConfigError
+from core.locks import ClusterLocks
+from core.message import Message
+from core.schedule import Schedule
+
+LOOK_S = 2.0
+"""How often the table is looked at for changes, and the leadership tried for."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Schedules:
+    """Reads and writes of bus.schedule."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def declare(self, declared: Iterable[Schedule]) -> None:
+        """Make the table know what code and settings declare. A pause and the history stay."""
+        with self._database.transaction() as connection:
+            db = driver(connection)
+            names = []
+            for one in declared:
+                names.append(one.name)
+                db.execute(
+                    "INSERT INTO bus.schedule (name, title, cron, timezone, queue, body, missed) "
+                    "VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT (name) DO UPDATE SET title = EXCLUDED.title, "
+                    "cron = EXCLUDED.cron, timezone = EXCLUDED.timezone, queue = EXCLUDED.queue, body = EXCLUDED.body, "
+                    "missed = EXCLUDED.missed WHERE schedule.origin = 'code'",
+                    (one.name, one.title, one.cron, one.timezone, one.queue, one.body, one.missed),
+                )
+            db.execute("DELETE FROM bus.schedule WHERE origin = 'code' AND NOT name = ANY(%s)", (names,))
+
+    def all(self) -> list[tuple[Schedule, dict[str, Any]]]:
+        """(schedule, {paused, fired_for, fired_at, known_since})."""
+        with self._database.transaction() as connection:
+            rows = driver(connection).execute(
+                "SELECT name, cron, queue, title, body, timezone, missed, paused, fired_for, fired_at, changed_at "
+                "FROM bus.schedule ORDER BY name"
+            )
+            return [
+                (
+                    Schedule(*row[:7]),
+                    dict(zip(("paused", "fired_for", "fired_at", "known_since"), row[7:], strict=True)),
+                )
+                for row in rows
+            ]
+
+    def get(self, name: str) -> Schedule:
+        """Raises ConfigError when there is none."""
+        for schedule, _ in self.all():
+            if schedule.name == name:
+                return schedule
+        raise ConfigError(f"Нет расписания {name}. Посмотрите список: omsbus schedule list")
+
+    def fired(self, name: str, run: datetime) -> None:
+        with self._database.transaction() as connection:
+            driver(connection).execute(
+                "UPDATE bus.schedule SET fired_for = greatest(fired_for, %s), fired_at = clock_timestamp() "
+                "WHERE name = %s",
+                (run, name),
+            )
+
+
+def fire(engine: Engine, schedule: Schedule, run: str) -> None:
+    """Put the schedule's message into the journal under this run's id."""
+    engine.put(
+        [
+            Message(
+                kind=schedule.queue,
+                queue=schedule.queue,
+                body=schedule.body.encode(),
+                source="schedule",
+                external_id=f"{schedule.name}@{run}",
+                headers={"schedule": schedule.name},
+            )
+        ]
+    )
+
+
+def run_now(engine: Engine, schedule: Schedule) -> None:
+    """An operator's "run now"."""
+    fire(engine, schedule, f"now-{uuid.uuid4()}")
+
+
+class Scheduler:
+    """The clock. Runs in every process that may lead; only the leader fires."""
+
+    def __init__(self, database: Database, engine: Engine) -> None:
+        self._schedules = Schedules(database)
+        self._engine = engine
+        self._locks = ClusterLocks(database)
+        self._clock = BackgroundScheduler(timezone=UTC)
+        self._planned: dict[str, Schedule] = {}
+        self._leading = False
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="scheduler", daemon=True)
+
+    def start(self) -> None:
+        self._clock.start()
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._thread.join()
+        self._clock.shutdown(wait=True)
+        self._locks.close()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                leads = self._locks.hold("scheduler")
+                if leads:
+                    self._look(fresh=not self._leading)
+                elif self._leading:
+                    self._plan([])
+                self._leading = leads
+            except BusError as error:
+                _log.warning("scheduler", reason=error.reason)
+            except Exception:
+                _log.exception("scheduler")
+            self._stopping.wait(LOOK_S)
+
+    def _look(self, *, fresh: bool) -> None:
+        active = []
+        for schedule, state in self._schedules.all():
+            if state["paused"]:
+                continue
+            active.append(schedule)
+            if fresh or schedule.name not in self._planned:
+                last = state["fired_for"] or state["known_since"]
+                for run in schedule.missed_runs(last, datetime.now(UTC)):
+                    self._fire(schedule, run)
+        self._plan(active)
+
+    def _plan(self, active: Sequence[Schedule]) -> None:
+        """Make the clock know exactly these."""
+        wanted = {schedule.name: schedule for schedule in active}
+        for name in [name for name, old in self._planned.items() if wanted.get(name) != old]:
+            del self._planned[name]
+            if self._clock.get_job(name):
+                self._clock.remove_job(name)
+        for name, schedule in wanted.items():
+            if name not in self._planned:
+                self._planned[name] = schedule
+                self._plan_next(schedule, datetime.now(UTC))
+
+    def _plan_next(self, schedule: Schedule, after: datetime) -> None:
+        run = schedule.following(after)[0]
+        self._clock.add_job(
+            self._ring,
+            DateTrigger(run_date=run),
+            args=(schedule, run),
+            id=schedule.name,
+            replace_existing=True,
+            misfire_grace_time=None,
+        )
+
+    def _ring(self, schedule: Schedule, run: datetime) -> None:
+        if self._planned.get(schedule.name) is not schedule:
+            return
+        try:
+            if self._locks.hold("scheduler"):
+                self._fire(schedule, run)
+        except BusError as error:
+            # fired_for was not moved, so this run is a missed one when the leader looks again.
+            _log.warning("schedule not fired", schedule=schedule.name, reason=error.reason)
+            self._leading = False
+        if not self._stopping.is_set():
+            self._plan_next(schedule, run)
+
+    def _fire(self, schedule: Schedule, run: datetime) -> None:
+        fire(self._engine, schedule, run.astimezone(UTC).isoformat())
+        self._schedules.fired(schedule.name, run)
