@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Set-up on a machine that has never seen the project: OS packages (apt-get, when root), virtual environment, pins.
+# usage: setup.sh PYTHON VENV
+set -euo pipefail
+python=$1 venv=$2
+cd "$(dirname "$0")"
+
+need=()
+ls /usr/lib/*/engines-3/gost.so >/dev/null 2>&1 || need+=(libengine-gost-openssl)
+"$python" -c 'import ensurepip, venv' >/dev/null 2>&1 || need+=(python3-venv)
+if [ ${#need[@]} -gt 0 ]; then
+    if [ "$(id -u)" = 0 ]; then
+        echo "Ставлю системные пакеты: ${need[*]}"
+        apt-get update -qq
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${need[@]}" >/dev/null
+    else
+        echo "Не хватает системных пакетов. Выполните: sudo apt-get install ${need[*]}" >&2
+        exit 1
+    fi
+fi
+
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
+    echo "Нужен Python 3.11 или новее, а $python — $("$python" --version). Укажите другой: make PYTHON=python3.12 …" >&2
+    exit 1
+}
+[ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
+"$venv/bin/pip" install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]' 2>&1 \
+    | { grep -v "^WARNING: Location" || true; }
