@@ -1,0 +1,113 @@
+"""What a person sees of the demo: a live picture while it runs, a table and the account at the end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from core.database import Database, driver
+from simulators.demo.reconcile import KINDS, Account
+from simulators.demo.world import World
+
+NEWS_SHOWN = 8
+
+
+class Screen:
+    """A live view of the queues with the last news below; plain lines when the output is no terminal."""
+
+    def __init__(self, console: Console, database: Database) -> None:
+        self._console = console
+        self._database = database
+        self._news: list[str] = []
+        self._live = Live(console=console, refresh_per_second=4, transient=True)
+
+    def __enter__(self) -> Screen:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def say(self, text: str) -> None:
+        """A line of news."""
+        self._news.append(text)
+        if not self._console.is_terminal:
+            self._console.print(f"• {text}")
+
+    def look(self) -> None:
+        """Draw the queues as they are now."""
+        if self._console.is_terminal:
+            news = [Text(f"• {line}") for line in self._news[-NEWS_SHOWN:]]
+            self._live.update(Group(self._queues(), *news))
+
+    def _queues(self) -> Table:
+        table = Table("Очередь", title="Шина сейчас", title_justify="left")
+        for heading in ("ждёт", "повтор", "карантин", "готово"):
+            table.add_column(heading, justify="right")
+        with self._database.transaction() as connection:
+            for row in driver(connection).execute(_QUEUES):
+                table.add_row(*(str(value) for value in row))
+        return table
+
+
+def show(console: Console, account: Account) -> None:
+    """The table of kinds and the reconciliation."""
+    table = Table("Вид сведений", title="Что сделано", title_justify="left")
+    columns = {
+        "received": "принято",
+        "verified": "подпись верна",
+        "handled": "обработано",
+        "answered": "отвечено",
+        "acknowledged": "подтверждено",
+        "quarantined": "карантин",
+        "repeats": "повторы поглощены",
+    }
+    for heading in columns.values():
+        table.add_column(heading, justify="right")
+    for name in KINDS:
+        row: Any = account.kinds[name]
+        table.add_row(row.title, *(str(getattr(row, column)) for column in columns))
+    console.print(table)
+    console.print("Сбои по дороге: " + "; ".join(account.faults))
+    checks = Table("Сверка", "должно быть", "есть", "", title="Сходится ли", title_justify="left")
+    for check in account.checks:
+        verdict = "[green]да[/]" if check.ok else "[bold red]НЕТ[/]"
+        checks.add_row(check.what, str(check.expected), str(check.actual), verdict)
+    console.print(checks)
+    console.print(f"Сообщений в журнале: {account.messages}, время: {account.seconds:.0f} с")
+
+
+def where_next(console: Console, world: World, *, running: bool) -> None:
+    """What to look at after the demo."""
+    prefix = ".venv/bin/omsbus"
+    shared = f"--data {_short(world.home)} --config {_short(world.config)}"
+    console.print("\nЧто посмотреть дальше:")
+    console.print(f"  {prefix} queue list {shared}", soft_wrap=True)
+    console.print(f"  {prefix} message list --state quarantined {shared}", soft_wrap=True)
+    console.print(f"  {prefix} message show НОМЕР {shared}", soft_wrap=True)
+    console.print(f"  журналы процессов: {_short(world.home)}/bus.log, simulator.log")
+    if running:
+        console.print(f"  шина: http://127.0.0.1:{world.bus_port}/healthz")
+        console.print(f"  имитатор СМЭВ: {world.smev.base_url}/control/summary")
+        console.print("Показ продолжает работать; остановить — Ctrl+C.")
+
+
+def _short(path: Path) -> str:
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+_QUEUES = """
+SELECT q.name, count(*) FILTER (WHERE e.state IN ('ready', 'held')), count(*) FILTER (WHERE e.state = 'retry'),
+       count(*) FILTER (WHERE e.state = 'quarantined'), count(*) FILTER (WHERE e.state IN ('handled', 'sent'))
+FROM bus.queue q LEFT JOIN bus.entry e ON e.queue = q.name
+WHERE q.side <> 'source' GROUP BY q.name ORDER BY q.name
+"""
