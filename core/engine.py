@@ -93,6 +93,7 @@ class Engine:
                 Accepted(one.message.id, repeated=False) if one.message.id in new else self._absorb(db, one.message)
                 for one in addressed
             ]
+            self.journal.record(db, [_put_aside(one) for one in addressed if one.reason and one.message.id in new])
             self.outgoing.answered(db, [one.message for one in addressed if one.message.id in new])
         self._wake_all({one.queue for one in addressed if one.state == "ready"})
         self._acknowledge(deliveries, accepted)
@@ -141,6 +142,7 @@ class Engine:
         other = message.but(external_id=f"{message.external_id}#{message.digest()[:16]}")
         addressed = self._address(db, other, problem)
         if self.journal.add(db, [addressed]):
+            self.journal.record(db, [_put_aside(addressed)])
             return Accepted(other.id, repeated=False)
         again = self.journal.twin(db, other)
         assert again is not None
@@ -248,6 +250,7 @@ class Engine:
         """Write down what became of a batch; the caller commits."""
         self.queues.finish(db, queue, batch.done, state)
         self.journal.add(db, batch.emitted)
+        batch.events += [_put_aside(one) for one in batch.emitted if one.reason]
         self.queues.fail(db, queue, [one for error in batch.failed for one in self._verdict(batch, *error, retry)])
         if batch.stopped:
             self.queues.stop(db, queue, batch.stopped.reason)
@@ -412,6 +415,10 @@ def pause(retry: Retry, attempt: int, error: Exception) -> float:
         return error.pause_s
     steady = min(retry.first_s * retry.factor ** (attempt - 1), retry.most_s)
     return steady * random.uniform(1 - retry.jitter, 1 + retry.jitter)
+
+
+def _put_aside(one: Addressed) -> Event:
+    return Event(one.message.id, "quarantined", one.reason)
 
 
 def _as_retryable(error: Exception) -> Retryable:

@@ -16,7 +16,7 @@ def record(smev: SimulatorControl, directory: Path) -> int:
     directory.mkdir(parents=True, exist_ok=True)
     count = 0
     for one in smev.envelopes():
-        if not one["body"].lstrip()[:1] == b"<" or b"Envelope" not in one["body"][:400]:
+        if one["body"].lstrip()[:1] != b"<" or b"Envelope" not in one["body"][:400]:
             continue
         count += 1
         side = "request" if one["direction"] == "in" else "answer"

@@ -35,6 +35,8 @@ class Sent:
     with_services: int = 0
     without_services: int = 0
     bad_records: int = 0
+    silent: int = 0
+    """Questions about people of whom СФР says nothing."""
     faults: list[str] = field(default_factory=list)
 
 
@@ -131,6 +133,7 @@ class Scenario:
             # СФР knows these surnames: no data, a refusal of СМЭВ, a status first, silence, slowness.
             surname = SPECIAL_SURNAMES[(place // 6) % len(SPECIAL_SURNAMES)]
             born = [people.people(self._seed + place, 1, youngest=0, oldest=0)[0].but(surname=surname)]
+            self.sent.silent += surname == "Молчунов"
         payload = zags.birth_notice(self._seed * 1000 + place, records=2, born=born)
         self._smev.send(ZAGS, payload, version="1.3", tag="birth")
         self.sent.births += 2

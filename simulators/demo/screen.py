@@ -58,15 +58,16 @@ class Screen:
 
 def show(console: Console, account: Account) -> None:
     """The table of kinds and the reconciliation."""
-    table = Table("Вид сведений", title="Что сделано", title_justify="left")
+    table = Table(title="Что сделано", title_justify="left", padding=(0, 0))
+    table.add_column("вид", no_wrap=True)
     columns = {
         "received": "принято",
-        "verified": "подпись верна",
-        "handled": "обработано",
-        "answered": "отвечено",
-        "acknowledged": "подтверждено",
-        "quarantined": "карантин",
-        "repeats": "повторы поглощены",
+        "verified": "подпись\nверна",
+        "handled": "обрабо-\nтано",
+        "answered": "ответов",
+        "acknowledged": "подтвер-\nждено",
+        "quarantined": "каран-\nтин",
+        "repeats": "повторы\nпоглощены",
     }
     for heading in columns.values():
         table.add_column(heading, justify="right")
@@ -74,6 +75,7 @@ def show(console: Console, account: Account) -> None:
         row: Any = account.kinds[name]
         table.add_row(row.title, *(str(getattr(row, column)) for column in columns))
     console.print(table)
+    console.print("Принято — сообщений СМЭВ; обработано и карантин — и сами рассылки ЗАГС, и каждая запись в них.")
     console.print("Сбои по дороге: " + "; ".join(account.faults))
     checks = Table("Сверка", "должно быть", "есть", "", title="Сходится ли", title_justify="left")
     for check in account.checks:
