@@ -1,0 +1,1 @@
+"""ФНС: news of ЕГРЮЛ, a broadcast that nobody answers."""

@@ -1,0 +1,1 @@
+"""ЕГР ЗАГС: notifications about civil acts (birth, death), taken through СМЭВ 3 registries."""
