@@ -1,0 +1,157 @@
+"""The bus alone, against one Celery task a message on the same machine and the same database.
+
+Both take the 4 KB document, apply the same XSLT and write the same row. The bus finds its messages in the journal
+and drains them; the peer is what people build by hand: a task a message, one commit each. The peer runs on Celery's
+in-memory transport, the fastest it has: with a real broker it is slower.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+import warnings
+from collections.abc import Iterator
+from typing import Any, Final
+
+import sqlalchemy as sa
+from celery import Celery
+from celery.worker import WorkController
+from lxml import etree
+from pydantic import BaseModel
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from benchmarks.harness import Result, count, in_database, result, scratch_bus, wait_for
+from benchmarks.sample import NAMESPACE, STYLE, document
+from core.bus import Bus
+from core.message import Message
+from core.route import Context, Format, Route
+
+NAME: Final = "bus"
+MIN_RATE: Final = 2000.0
+MIN_RATIO: Final = 4.0
+GOAL: Final = (
+    "шина без криптографии (4 КБ в журнале, XSLT, одна строка): не менее 2000 сообщений в секунду "
+    "и не менее 4× против задачи Celery на сообщение с фиксацией каждой"
+)
+WORKERS: Final = 2
+
+
+class Table(DeclarativeBase):
+    """Tables of the benchmark."""
+
+
+class Row(Table):
+    """What one message leaves."""
+
+    __tablename__ = "bench_row"
+
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    id: Mapped[str]
+    act_no: Mapped[str]
+    surname: Mapped[str]
+    given: Mapped[str]
+    birth_date: Mapped[str]
+    death_date: Mapped[str]
+    place: Mapped[str]
+    cause: Mapped[str]
+
+
+class Fields(BaseModel):
+    """The eight fields of the transformed document."""
+
+    id: str
+    act_no: str
+    surname: str
+    given: str
+    birth_date: str
+    death_date: str
+    place: str
+    cause: str
+
+
+route = Route(
+    "bench.bus",
+    title="Замер: одна строка на сообщение",
+    formats=[Format("1", root=f"{{{NAMESPACE}}}RegisterDeath", transform=str(STYLE))],
+    body=Fields,
+)
+
+
+@route.handler
+def write_row(body: Fields, ctx: Context) -> Iterator[Message]:
+    """One row, nothing more."""
+    ctx.db.add(Row(**body.__dict__))
+    return iter(())
+
+
+def run(messages: int = 10_000, peer_messages: int = 2_000) -> Result:
+    """Rates in messages a second."""
+    with scratch_bus([route], workers=WORKERS) as bus:
+        in_database(bus, lambda db: Table.metadata.create_all(bus.database.engine))
+        ours = _bus(bus, messages)
+        peer = _peer(bus, peer_messages)
+    return result(
+        NAME,
+        GOAL,
+        {"messages a second": ours, "against one Celery task a message": ours / peer},
+        ours >= MIN_RATE and ours / peer >= MIN_RATIO,
+        messages=messages,
+        peer_messages=peer_messages,
+        peer_per_second=round(peer),
+        body_bytes=len(document(0)),
+        workers=WORKERS,
+        peer="Celery, in-memory transport, threads, one commit a task",
+        database="embedded, fsync on",
+    )
+
+
+def fill(bus: Bus, messages: int, first: int = 0) -> None:
+    """Journal so many messages."""
+    for start in range(first, first + messages, 500):
+        numbers = range(start, min(start + 500, first + messages))
+        bus.engine.put([Message(kind=route.name, body=document(number)) for number in numbers])
+
+
+def _bus(bus: Bus, messages: int) -> float:
+    fill(bus, messages)
+    rows = count(bus, "SELECT count(*) FROM bench_row")
+    began = time.monotonic()
+    bus.start(intake=False, work=True, schedule=False)
+    wait_for(bus, "SELECT count(*) FROM bench_row", rows + messages)
+    taken_s = time.monotonic() - began
+    bus.stop()
+    return messages / taken_s
+
+
+def _peer(bus: Bus, messages: int) -> float:
+    app = Celery("peer", broker="memory://", set_as_current=False)
+    app.conf.update(task_ignore_result=True, worker_prefetch_multiplier=64, worker_hijack_root_logger=False)
+    app.conf.broker_transport_options = {"polling_interval": 0.001}
+    local = threading.local()
+
+    @app.task(name="peer.handle")
+    def handle(body: str) -> None:
+        if not hasattr(local, "style"):
+            local.style = etree.XSLT(etree.parse(STYLE))
+        made = local.style(etree.fromstring(body.encode())).getroot()
+        with bus.database.engine.begin() as connection:
+            connection.execute(sa.insert(Row).values({child.tag: child.text for child in made}))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        worker: Any = WorkController(
+            app=app, pool_cls="threads", concurrency=WORKERS, without_mingle=True, without_gossip=True,
+            without_heartbeat=True, quiet=True, hostname=f"peer-{uuid.uuid4().hex[:8]}",
+        )  # fmt: skip
+    for number in range(messages):
+        app.send_task("peer.handle", args=(document(number).decode(),))
+    rows = count(bus, "SELECT count(*) FROM bench_row")
+    thread = threading.Thread(target=worker.start, daemon=True)
+    began = time.monotonic()
+    thread.start()
+    wait_for(bus, "SELECT count(*) FROM bench_row", rows + messages)
+    taken_s = time.monotonic() - began
+    worker.stop()
+    thread.join(timeout=10)
+    return messages / taken_s
