@@ -1,7 +1,7 @@
 """Builds the bus from its settings, and runs the parts a process wants: intake, workers, schedules.
 
-    with Bus.open(settings) as bus:      database ready, migrated; routes and connectors found; nothing running
-        bus.start(intake=True, work=True, schedule=True)
+with Bus.open(settings) as bus:      database ready, migrated; routes and connectors found; nothing running
+    bus.start(intake=True, work=True, schedule=True)
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ class Bus:
     ) -> None:
         self.settings = settings
         self.database = database
+        self._discovered = routes is None
         self.routes = Routes(discovery.routes() if routes is None else routes)
         found = discovery.connectors(settings.connectors) if connectors is None else connectors
         self.lines = {connector.name: Line(connector) for connector in found}
@@ -63,7 +64,7 @@ class Bus:
         self.outgoing = Outgoing(self.payloads)
         self.schedules = Schedules(database)
         self._celery = celery_app(settings.broker_url)
-        self.signals = Signals(self._celery)
+        self.signals = Signals(self._celery, window_s=0.25 if settings.broker_url else 5.0)
         self.engine = Engine(
             database,
             self.journal,
@@ -80,9 +81,17 @@ class Bus:
     @classmethod
     @contextlib.contextmanager
     def open(
-        cls, settings: Settings, routes: list[Route] | None = None, connectors: list[Connector] | None = None
+        cls,
+        settings: Settings,
+        routes: list[Route] | None = None,
+        connectors: list[Connector] | None = None,
+        *,
+        declare: bool = True,
     ) -> Iterator[Bus]:
-        """Database found or started, migrated, queues declared; everything stopped and closed at the end."""
+        """Database found or started, migrated, queues declared; everything stopped and closed at the end.
+
+        `declare=False` is for a command beside a running bus: it must not start stopped queues or change schedules.
+        """
         with contextlib.ExitStack() as stack:
             url = settings.database_url or stack.enter_context(postgres.embedded(settings.data_dir))
             database = Database(url)
@@ -90,7 +99,8 @@ class Bus:
             bus = cls(settings, database, routes, connectors)
             stack.callback(bus.stop)
             migrate(database, discovery.migrations())
-            bus._declare()
+            if declare:
+                bus._declare()
             yield bus
 
     def start(self, *, intake: bool, work: bool, schedule: bool) -> None:
@@ -156,7 +166,7 @@ class Bus:
                 "reason = CASE WHEN queue.state = 'stopped' THEN '' ELSE queue.reason END",
                 rows,
             )
-        declared = [*discovery.schedules(), *self._configured_schedules()]
+        declared = [*(discovery.schedules() if self._discovered else []), *self._configured_schedules()]
         self.schedules.declare(declared)
 
     def _configured_schedules(self) -> list[Schedule]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
@@ -10,17 +11,19 @@ from uuid_utils.compat import uuid7
 
 from core.bus import Bus
 from core.database import Driver, driver
-from core.engine import UNKNOWN_QUEUE
+from core.engine import UNKNOWN_QUEUE, order_key
 from core.errors import ConfigError, Permanent
 from core.journal import Event
 from core.message import Message
+from core.scheduler import run_now
 
 
 def resend(bus: Bus, ids: Sequence[UUID], *, actor: str) -> int:
     """Send again: a message in quarantine or waiting for a retry goes on at once, as it is; how many.
 
     A message that was finished goes as a copy (a new message with this one as its cause): what was handled once is
-    never silently handled twice under the same id. Raises Permanent when an id is unknown.
+    never silently handled twice under the same id. Raises Permanent when an id is unknown, ConfigError for a copy whose
+    queue the settings of this process don't have.
     """
     copies: list[Message] = []
     woken: set[str] = set()
@@ -32,6 +35,7 @@ def resend(bus: Bus, ids: Sequence[UUID], *, actor: str) -> int:
         for one in ids:
             queue, key, state, seq = _entry(db, one)
             if state in ("handled", "sent", "dropped"):
+                _known(bus, queue)
                 copies.append(_copy(known[one], queue))
             else:
                 woken.add(_again(bus, db, known[one], queue, key, seq))
@@ -49,10 +53,13 @@ def _again(bus: Bus, db: Driver, message: Message, queue: str, key: str, seq: in
         if route is None:
             raise Permanent(f"Вид сведений {message.kind} по-прежнему не подключён: повтор ничего не даст")
         queue = route.name
+    if not key and queue in bus.routes.by_name:  # it was put aside before its place in the order was known
+        with contextlib.suppress(Exception):  # a route's own program; the message then goes on without order
+            key = order_key(bus.routes.by_name[queue], message)
     db.execute(
-        "UPDATE bus.entry SET state = 'ready', queue = %s, attempts = 0, due_at = NULL, error = '', reason = '', "
-        "changed_at = clock_timestamp() WHERE seq = %s AND state IN ('quarantined', 'retry', 'held')",
-        (queue, seq),
+        "UPDATE bus.entry SET state = 'ready', queue = %s, key = %s, attempts = 0, due_at = NULL, error = '', "
+        "reason = '', changed_at = clock_timestamp() WHERE seq = %s AND state IN ('quarantined', 'retry', 'held')",
+        (queue, key, seq),
     )
     bus.queues.release(db, queue, [key])
     return queue
@@ -65,6 +72,7 @@ def _copy(message: Message, queue: str) -> Message:
 def drop(bus: Bus, ids: Sequence[UUID], *, actor: str, reason: str) -> int:
     """Decide that these shall not be handled; their keys go on. How many were dropped."""
     dropped = 0
+    woken: set[str] = set()
     with bus.database.transaction() as connection:
         db = driver(connection)
         for one in ids:
@@ -77,7 +85,10 @@ def drop(bus: Bus, ids: Sequence[UUID], *, actor: str, reason: str) -> int:
             )
             bus.queues.release(db, queue, [key])
             bus.journal.record(db, [Event(one, "dropped", reason, actor=actor)])
+            woken.add(queue)
             dropped += 1
+    for queue in woken:
+        bus.signals.wake(queue)
     return dropped
 
 
@@ -98,6 +109,51 @@ def poll(bus: Bus, source: str) -> None:
     _change(bus, source, "poll_asked_at = clock_timestamp()", ())
 
 
+def put(bus: Bus, message: Message, *, actor: str) -> UUID:
+    """Give the bus a message by hand (a command such as `sfr.snils.ask`); its id in the journal."""
+    [accepted] = bus.engine.put([message])
+    _record(bus, Event(accepted.message_id, "put", "Поставлено вручную", actor=actor))
+    return accepted.message_id
+
+
+def run_schedule(bus: Bus, name: str, *, actor: str) -> UUID:
+    """ "Run now", paused or not; the id of the message it made. Raises ConfigError when there is no such schedule."""
+    schedule = bus.schedules.get(name)
+    _known(bus, schedule.queue)
+    made = run_now(bus.engine, schedule)
+    _record(bus, Event(made, "put", f"Расписание {name} запущено вручную", actor=actor))
+    return made
+
+
+def pause_schedule(bus: Bus, name: str, *, paused: bool) -> None:
+    """Raises ConfigError when there is no such schedule."""
+    with bus.database.transaction() as connection:
+        row = driver(connection).execute(
+            # Runs that fell into a pause were not missed: nobody wanted them.
+            "UPDATE bus.schedule SET changed_at = CASE WHEN paused AND NOT %(paused)s THEN clock_timestamp() "
+            "ELSE changed_at END, paused = %(paused)s WHERE name = %(name)s RETURNING name",
+            {"paused": paused, "name": name},
+        )
+        if row.fetchone() is None:
+            raise ConfigError(f"Нет расписания {name}. Посмотрите список: omsbus schedule list")
+
+
+def viewed(bus: Bus, message_id: UUID, what: str, *, actor: str) -> None:
+    """Note that a person looked at what may hold personal data. Committed before it is shown."""
+    _record(bus, Event(message_id, "viewed", what, actor=actor))
+
+
+def _known(bus: Bus, queue: str) -> None:
+    """A process with other settings than the running bus must not send a message to quarantine for want of a queue."""
+    if queue not in bus.routes.by_name and queue not in bus.engine.sinks:
+        raise ConfigError(f"В этих настройках нет очереди {queue}. Укажите --config с настройками работающей шины")
+
+
+def _record(bus: Bus, event: Event) -> None:
+    with bus.database.transaction() as connection:
+        bus.journal.record(driver(connection), [event])
+
+
 def _change(bus: Bus, queue: str, assignment: str, values: tuple[Any, ...]) -> None:
     with bus.database.transaction() as connection:
         row = driver(connection).execute(
@@ -113,4 +169,4 @@ def _entry(db: Driver, message_id: UUID) -> tuple[str, str, str, int]:
     ).fetchone()
     if row is None:
         raise Permanent(f"Нет сообщения {message_id}. Посмотрите список: omsbus message list")
-    return row  # type: ignore[return-value]
+    return row

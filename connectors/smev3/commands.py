@@ -67,12 +67,14 @@ def sign(
     file: File,
     element_id: Annotated[str, typer.Option("--id", help="Id подписываемого элемента.")],
     key: Annotated[Path, typer.Option("--key", help="Закрытый ключ: PKCS#8 (PEM) или PKCS#12.")],
-    certificate: Annotated[Path | None, typer.Option("--cert", help="Сертификат этого ключа (PEM или DER); "
-                                                                    "для PKCS#12 не нужен.")] = None,
+    certificate: Annotated[
+        Path | None, typer.Option("--cert", help="Сертификат этого ключа (PEM или DER); для PKCS#12 не нужен.")
+    ] = None,
     password_env: Annotated[str, typer.Option(help="Переменная окружения с паролем ключа.")] = PASSWORD_ENV,
     password_file: Annotated[Path | None, typer.Option(help="Файл с паролем ключа (первая строка).")] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Куда записать; по умолчанию — на стандартный вывод.")
-                   ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Куда записать; по умолчанию — на стандартный вывод.")
+    ] = None,
     escaping: Rules = Escaping.WOODSTOX,
 ) -> None:
     """Подписать элемент конверта и напечатать конверт с подписью; остальные байты не меняются.
@@ -87,8 +89,17 @@ def sign(
         root = xml.parse(data)
         element = xmldsig.element_by_id(root, element_id)
         identity = load_identity(key, certificate, read_password(password_env, password_file))
-        _write(out, _signed(data, root, element, lambda transforms: xmldsig.sign_element(
-            element, identity, transforms=transforms, escaping=escaping.value)))
+        _write(
+            out,
+            _signed(
+                data,
+                root,
+                element,
+                lambda transforms: xmldsig.sign_element(
+                    element, identity, transforms=transforms, escaping=escaping.value
+                ),
+            ),
+        )
 
 
 @app.command()
@@ -108,12 +119,20 @@ def verify(
         root = xml.parse(_read(file))
         store = TrustStore.from_directory(trust) if trust is not None else None
         repeated = sorted(value for value, count in Counter(map(str, _IDS(root))).items() if count > 1)
-        findings = [_examine(root, signature, store, escaping) for signature in xmldsig.signatures_in(root)]
+        findings = [
+            _judge(signature, finding, store) for signature, finding in xmldsig.examine(root, escaping=escaping.value)
+        ]
     ok = bool(findings) and not repeated and all(finding.ok for finding in findings)
     if as_json:
-        printing.as_json({"file": file, "ok": ok, "repeated_ids": repeated,
-                          "reason": _summary(findings, repeated),
-                          "signatures": [finding.facts() for finding in findings]})
+        printing.as_json(
+            {
+                "file": file,
+                "ok": ok,
+                "repeated_ids": repeated,
+                "reason": _summary(findings, repeated),
+                "signatures": [finding.facts() for finding in findings],
+            }
+        )
     else:
         for number, finding in enumerate(findings, 1):
             typer.echo(f"Подпись {number}")
@@ -140,19 +159,33 @@ class _Finding:
     def facts(self) -> dict[str, Any]:
         verified = self.verified
         facts: dict[str, Any] = {
-            "element": None, "id": None, "algorithm": None, "digest_ok": False, "signature_ok": False, "ok": self.ok,
-            "certificate": None, "trusted": self.trust.trusted, "trust_reason": self.trust.reason,
+            "element": None,
+            "id": None,
+            "algorithm": None,
+            "digest_ok": False,
+            "signature_ok": False,
+            "ok": self.ok,
+            "certificate": None,
+            "trusted": self.trust.trusted,
+            "trust_reason": self.trust.reason,
             "reason": self.reason,
         }
         if verified is not None:
             certificate = verified.certificate
             facts |= {
-                "element": verified.element, "id": verified.element_id, "algorithm": verified.algorithm,
-                "digest_ok": verified.digest_ok, "signature_ok": verified.signature_ok,
+                "element": verified.element,
+                "id": verified.element_id,
+                "algorithm": verified.algorithm,
+                "digest_ok": verified.digest_ok,
+                "signature_ok": verified.signature_ok,
                 "certificate": {
-                    "subject": certificate.subject, "issuer": certificate.issuer, "serial": certificate.serial,
-                    "not_before": certificate.not_before.isoformat(), "not_after": certificate.not_after.isoformat(),
-                    "valid_now": not certificate.validity(), "fingerprint": certificate.fingerprint,
+                    "subject": certificate.subject,
+                    "issuer": certificate.issuer,
+                    "serial": certificate.serial,
+                    "not_before": certificate.not_before.isoformat(),
+                    "not_after": certificate.not_after.isoformat(),
+                    "valid_now": not certificate.validity(),
+                    "fingerprint": certificate.fingerprint,
                 },
             }
         return facts
@@ -165,31 +198,33 @@ class _Finding:
             yield f"хеш:        {'сходится' if verified.digest_ok else 'НЕ СХОДИТСЯ'}"
             yield f"подпись:    {'верна' if verified.signature_ok else 'НЕВЕРНА'} ({certificate.key_title})"
             yield f"сертификат: {certificate.subject}"
-            yield (f"действует:  с {certificate.not_before:%d.%m.%Y} по {certificate.not_after:%d.%m.%Y}"
-                   f"{'' if not certificate.validity() else ' — сейчас не действует'}")
+            yield (
+                f"действует:  с {certificate.not_before:%d.%m.%Y} по {certificate.not_after:%d.%m.%Y}"
+                f"{'' if not certificate.validity() else ' — сейчас не действует'}"
+            )
             yield f"доверие:    {'да' if self.trust.trusted else 'нет'}. {self.trust.reason}"
         if self.reason:
             yield f"причина:    {self.reason}"
 
 
-def _examine(root: etree._Element, signature: etree._Element, store: TrustStore | None, escaping: Escaping) -> _Finding:
-    try:
-        verified = xmldsig.verify(root, signature, escaping=escaping.value)
-        signed = xmldsig.element_by_id(root, verified.element_id)
-    except SignatureRejected as error:
-        return _Finding(None, Trust(False, "Подпись не разобрана, доверие не проверялось."), error.reason)
+def _judge(
+    signature: etree._Element, verified: xmldsig.Verified | SignatureRejected, store: TrustStore | None
+) -> _Finding:
+    if isinstance(verified, SignatureRejected):
+        return _Finding(None, Trust(False, "Подпись не разобрана, доверие не проверялось."), verified.reason)
     trust = Trust(False, _NO_STORE)
     if store is not None:
         trust = store.check(verified.certificate, intermediates=verified.chain)
-    wrapped = slots.misplaced(signature, signed)
+    wrapped = slots.misplaced(signature, verified.signed)
     return _Finding(verified, trust, verified.reason or wrapped, bool(wrapped))
 
 
 def _summary(findings: list[_Finding], repeated: list[str]) -> str:
     """What is wrong with the whole, in Russian; empty when nothing is."""
     if repeated:
-        return (f"Id повторяется: {', '.join(repeated)[:200]}. Каждый Id должен быть единственным, "
-                "подписи нельзя верить.")
+        return (
+            f"Id повторяется: {', '.join(repeated)[:200]}. Каждый Id должен быть единственным, подписи нельзя верить."
+        )
     if not findings:
         return "В документе нет ни одной подписи (ds:Signature)."
     bad = sum(not finding.ok for finding in findings)

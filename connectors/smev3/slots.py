@@ -13,9 +13,15 @@ from lxml import etree
 from core.signatures.xmldsig import DS
 
 SLOTS: Final = {
-    "CallerInformationSystemSignature": frozenset({
-        "SenderProvidedRequestData", "SenderProvidedResponseData", "MessageTypeSelector", "Timestamp",
-        "AckTargetMessage"}),
+    "CallerInformationSystemSignature": frozenset(
+        {
+            "SenderProvidedRequestData",
+            "SenderProvidedResponseData",
+            "MessageTypeSelector",
+            "Timestamp",
+            "AckTargetMessage",
+        }
+    ),
     "SMEVSignature": frozenset({"MessageMetadata", "Request", "Response", "AsyncProcessingStatusData"}),
     "SenderInformationSystemSignature": frozenset({"SenderProvidedRequestData", "SenderProvidedResponseData"}),
     "RoutingSignature": frozenset({"RoutingInformation"}),
@@ -42,8 +48,11 @@ def slot_for(element: etree._Element) -> etree._Element | None:
 
 def is_signed(element: etree._Element) -> bool:
     """True when a slot for `element` holds a signature already."""
-    return any(isinstance(slot.tag, str) and _fits(slot, element) and slot.find(f"{{{DS}}}Signature") is not None
-               for place in _neighbourhood(element) for slot in place.itersiblings(preceding=False))
+    return any(
+        isinstance(slot.tag, str) and _fits(slot, element) and slot.find(f"{{{DS}}}Signature") is not None
+        for place in _neighbourhood(element)
+        for slot in place.itersiblings(preceding=False)
+    )
 
 
 def missing_slot(element: etree._Element) -> tuple[str, etree._Element] | None:
@@ -59,8 +68,10 @@ def missing_slot(element: etree._Element) -> tuple[str, etree._Element] | None:
         return None
     after = element
     for sibling in element.itersiblings(preceding=False):
-        if isinstance(sibling.tag, str) and etree.QName(sibling).localname in ("AttachmentContentList",
-                                                                               "RefAttachmentHeaderList"):
+        if isinstance(sibling.tag, str) and etree.QName(sibling).localname in (
+            "AttachmentContentList",
+            "RefAttachmentHeaderList",
+        ):
             after = sibling
     return str(slot), after
 
@@ -78,15 +89,20 @@ def misplaced(signature: etree._Element, signed: etree._Element) -> str:
         return ""
     holder = signed.getparent()
     beside = holder is parent or (
-        etree.QName(slot).localname == "PersonalSignature" and holder is not None and holder.getparent() is parent)
+        etree.QName(slot).localname == "PersonalSignature" and holder is not None and holder.getparent() is parent
+    )
     covers = SLOTS[etree.QName(slot).localname]
     if not beside or (covers and etree.QName(signed).localname not in covers):
-        return ("Подпись стоит не рядом с подписанным элементом: возможна подмена содержимого, "
-                "не доверяйте этому сообщению.")
+        return (
+            "Подпись стоит не рядом с подписанным элементом: возможна подмена содержимого, "
+            "не доверяйте этому сообщению."
+        )
     twins = [item for item in holder if item.tag == signed.tag] if holder is not None else []
     if len(twins) > 1 and covers:
-        return ("Рядом с подписью несколько одинаковых элементов, подписан только один: возможна подмена содержимого, "
-                "не доверяйте этому сообщению.")
+        return (
+            "Рядом с подписью несколько одинаковых элементов, подписан только один: возможна подмена содержимого, "
+            "не доверяйте этому сообщению."
+        )
     return ""
 
 
@@ -103,5 +119,6 @@ def _fits(slot: etree._Element, element: etree._Element) -> bool:
     if name == "PersonalSignature":
         parent = element.getparent()
         return etree.QName(element).localname == "RecordContent" or (
-            parent is not None and etree.QName(parent).localname == _HOLDER)
+            parent is not None and etree.QName(parent).localname == _HOLDER
+        )
     return etree.QName(element).localname in SLOTS.get(name, ())

@@ -33,14 +33,30 @@ MAX_RSA_EXPONENT_BITS: Final = 33
 WARN_DAYS: Final = 30
 
 _NAMES: Final = {
-    "2.5.4.3": "CN", "2.5.4.10": "O", "2.5.4.11": "OU", "2.5.4.6": "C", "2.5.4.7": "L", "2.5.4.8": "ST",
-    "2.5.4.9": "STREET", "2.5.4.4": "SN", "2.5.4.42": "G", "2.5.4.12": "T", "1.2.643.100.1": "ОГРН",
-    "1.2.643.100.3": "СНИЛС", "1.2.643.100.5": "ОГРНИП", "1.2.643.3.131.1.1": "ИНН", "1.2.643.100.4": "ИНН ЮЛ",
-    "1.2.840.113549.1.9.1": "E", "1.2.840.113549.1.9.2": "unstructuredName",
+    "2.5.4.3": "CN",
+    "2.5.4.10": "O",
+    "2.5.4.11": "OU",
+    "2.5.4.6": "C",
+    "2.5.4.7": "L",
+    "2.5.4.8": "ST",
+    "2.5.4.9": "STREET",
+    "2.5.4.4": "SN",
+    "2.5.4.42": "G",
+    "2.5.4.12": "T",
+    "1.2.643.100.1": "ОГРН",
+    "1.2.643.100.3": "СНИЛС",
+    "1.2.643.100.5": "ОГРНИП",
+    "1.2.643.3.131.1.1": "ИНН",
+    "1.2.643.100.4": "ИНН ЮЛ",
+    "1.2.840.113549.1.9.1": "E",
+    "1.2.840.113549.1.9.2": "unstructuredName",
 }
 _KEY_TITLES: Final = {
-    OID_GOST_2012_256: "ГОСТ Р 34.10-2012, 256 бит", OID_GOST_2012_512: "ГОСТ Р 34.10-2012, 512 бит",
-    OID_GOST_2001: "ГОСТ Р 34.10-2001", OID_RSA: "RSA", OID_EC: "ECDSA",
+    OID_GOST_2012_256: "ГОСТ Р 34.10-2012, 256 бит",
+    OID_GOST_2012_512: "ГОСТ Р 34.10-2012, 512 бит",
+    OID_GOST_2001: "ГОСТ Р 34.10-2001",
+    OID_RSA: "RSA",
+    OID_EC: "ECDSA",
 }
 
 
@@ -91,8 +107,9 @@ class Certificate:
     @cached_property
     def common_name(self) -> str:
         """The CN alone, or the whole subject where there is no CN."""
-        return next((str(item.value) for item in self.x509.subject if item.oid.dotted_string == "2.5.4.3"),
-                    self.subject)
+        return next(
+            (str(item.value) for item in self.x509.subject if item.oid.dotted_string == "2.5.4.3"), self.subject
+        )
 
     @cached_property
     def not_before(self) -> datetime:
@@ -155,8 +172,9 @@ def certificates_in(data: bytes) -> list[Certificate]:
     return [Certificate.from_der(der) for der in found]
 
 
-def expiring(certificates: Iterable[Certificate], days: int = WARN_DAYS, at: datetime | None = None
-             ) -> list[Certificate]:
+def expiring(
+    certificates: Iterable[Certificate], days: int = WARN_DAYS, at: datetime | None = None
+) -> list[Certificate]:
     """Those that end within `days` days (or have ended), the soonest first."""
     return sorted((item for item in certificates if item.days_left(at) < days), key=lambda item: item.not_after)
 
@@ -185,8 +203,9 @@ def _refuse_absurd_key(certificate: Certificate) -> None:
     key = certificate.x509.public_key()
     if isinstance(key, rsa.RSAPublicKey):
         if not MIN_RSA_BITS <= key.key_size <= MAX_RSA_BITS:
-            raise SignatureRejected(f"Ключ RSA в сертификате {key.key_size} бит: принимаются "
-                                    f"от {MIN_RSA_BITS} до {MAX_RSA_BITS}.")
+            raise SignatureRejected(
+                f"Ключ RSA в сертификате {key.key_size} бит: принимаются от {MIN_RSA_BITS} до {MAX_RSA_BITS}."
+            )
         if key.public_numbers().e.bit_length() > MAX_RSA_EXPONENT_BITS:
             raise SignatureRejected("Показатель ключа RSA в сертификате слишком велик: нужен обычный (65537).")
     elif not isinstance(key, ec.EllipticCurvePublicKey):

@@ -52,8 +52,9 @@ _WORDS: Final = {
     68: "Подпись удостоверяющего центра сделана слишком слабым алгоритмом.",
     79: "Сертификат выпущен тем, кто не является удостоверяющим центром.",
 }
-_UNKNOWN_ISSUER: Final = ("Издатель сертификата не внесён в хранилище доверия: добавьте сертификат его УЦ, "
-                          "если доверяете ему.")
+_UNKNOWN_ISSUER: Final = (
+    "Издатель сертификата не внесён в хранилище доверия: добавьте сертификат его УЦ, если доверяете ему."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +80,12 @@ class TrustStore:
     """Whom we trust. Safe for many threads."""
 
     def __init__(
-        self, authorities: Iterable[Certificate] = (), *, revocation_lists: Iterable[bytes] = (),
-        pinned: Iterable[Certificate] = (), accept_stale_lists: bool = False,
+        self,
+        authorities: Iterable[Certificate] = (),
+        *,
+        revocation_lists: Iterable[bytes] = (),
+        pinned: Iterable[Certificate] = (),
+        accept_stale_lists: bool = False,
     ) -> None:
         """revocation_lists: DER or PEM octets. accept_stale_lists: go on with a list past its nextUpdate."""
         self.accept_stale_lists = accept_stale_lists
@@ -106,8 +111,9 @@ class TrustStore:
         """The anchors."""
         return self._contents.authorities
 
-    def check(self, certificate: Certificate, *, intermediates: Sequence[Certificate] = (),
-              at: datetime | None = None) -> Trust:
+    def check(
+        self, certificate: Certificate, *, intermediates: Sequence[Certificate] = (), at: datetime | None = None
+    ) -> Trust:
         """Is this end certificate to be trusted?
 
         intermediates: further certificates the sender enclosed (used to build the chain, never trusted by themselves);
@@ -165,13 +171,16 @@ class TrustStore:
                     return f"Сертификат отозван {entry.revocation_date_utc:%d.%m.%Y}: нужен новый сертификат."
                 ends = found.next_update_utc
                 if ends is not None and ends < at and not self.accept_stale_lists:
-                    return (f"Список отзыва УЦ «{issuer.common_name}» устарел {ends:%d.%m.%Y}: положите свежий "
-                            "в хранилище доверия.")
+                    return (
+                        f"Список отзыва УЦ «{issuer.common_name}» устарел {ends:%d.%m.%Y}: положите свежий "
+                        "в хранилище доверия."
+                    )
         return ""
 
 
-def _contents(authorities: Iterable[Certificate], lists: Iterable[x509.CertificateRevocationList],
-              pinned: Iterable[Certificate]) -> _Contents:
+def _contents(
+    authorities: Iterable[Certificate], lists: Iterable[x509.CertificateRevocationList], pinned: Iterable[Certificate]
+) -> _Contents:
     crypto = libcrypto()
     store = crypto.ffi.gc(crypto.lib.X509_STORE_new(), crypto.lib.X509_STORE_free)
     anchors = tuple(authorities)
@@ -184,8 +193,9 @@ def _contents(authorities: Iterable[Certificate], lists: Iterable[x509.Certifica
 def _listing(directory: Path) -> tuple[tuple[str, int, int], ...]:
     try:
         files = [*directory.iterdir(), *((directory / "pinned").iterdir() if (directory / "pinned").is_dir() else ())]
-        return tuple(sorted((str(item), item.stat().st_mtime_ns, item.stat().st_size) for item in files
-                            if item.is_file()))
+        return tuple(
+            sorted((str(item), item.stat().st_mtime_ns, item.stat().st_size) for item in files if item.is_file())
+        )
     except OSError:
         return ()
 
@@ -203,8 +213,9 @@ def _read_directory(directory: Path) -> _Contents:
             elif suffix == ".crl":
                 lists.append(_read_list(path.read_bytes(), f" Файл: {path}"))
         except OSError as error:
-            raise ConfigError(f"Файл {path} хранилища доверия не читается: проверьте права.",
-                              detail=str(error)) from None
+            raise ConfigError(
+                f"Файл {path} хранилища доверия не читается: проверьте права.", detail=str(error)
+            ) from None
         except ConfigError:
             raise
         except BusError as error:
@@ -232,8 +243,9 @@ def _usage(certificate: Certificate) -> str:
     return "Сертификат не предназначен для подписи (keyUsage): нужен сертификат подписи."
 
 
-def _chain(contents: _Contents, certificate: Certificate, intermediates: Sequence[Certificate], at: datetime
-           ) -> tuple[list[Certificate], str]:
+def _chain(
+    contents: _Contents, certificate: Certificate, intermediates: Sequence[Certificate], at: datetime
+) -> tuple[list[Certificate], str]:
     """The chain from leaf to anchor, or the reason why there is none."""
     crypto = libcrypto()
     ffi, lib = crypto.ffi, crypto.lib
@@ -258,8 +270,9 @@ def _chain(contents: _Contents, certificate: Certificate, intermediates: Sequenc
 
 def _as_certificates(crypto: Libcrypto, stack: Any) -> list[Certificate]:
     return [
-        Certificate.from_der(crypto.der(crypto.lib.i2d_X509,
-                                        crypto.ffi.cast("X509 *", crypto.lib.OPENSSL_sk_value(stack, index))))
+        Certificate.from_der(
+            crypto.der(crypto.lib.i2d_X509, crypto.ffi.cast("X509 *", crypto.lib.OPENSSL_sk_value(stack, index)))
+        )
         for index in range(crypto.lib.OPENSSL_sk_num(stack))
     ]
 

@@ -67,8 +67,9 @@ def verify_detached(data: bytes | Path, cms: bytes) -> CmsReport:
     pointer = ffi.new("const unsigned char **", ffi.cast("const unsigned char *", ffi.from_buffer(cms)))
     info = lib.d2i_CMS_ContentInfo(ffi.NULL, pointer, len(cms))
     if info == ffi.NULL:
-        raise SignatureRejected("Это не подпись CMS (PKCS#7) в DER: получите файл подписи у отправителя заново.",
-                                detail=crypto.error())
+        raise SignatureRejected(
+            "Это не подпись CMS (PKCS#7) в DER: получите файл подписи у отправителя заново.", detail=crypto.error()
+        )
     info = ffi.gc(info, lib.CMS_ContentInfo_free)
     infos = lib.CMS_get0_SignerInfos(info)
     if infos == ffi.NULL or lib.OPENSSL_sk_num(infos) < 1:
@@ -80,8 +81,12 @@ def verify_detached(data: bytes | Path, cms: bytes) -> CmsReport:
     with _source(crypto, data) as bio:
         good = lib.CMS_verify(info, ffi.NULL, ffi.NULL, bio, ffi.NULL, _NO_SIGNER_CERT_VERIFY | _BINARY) == 1
     detail = crypto.error()
-    signers = tuple(certificate for index in range(lib.OPENSSL_sk_num(infos))
-                    for certificate in enclosed if _signed(crypto, infos, index, certificate))
+    signers = tuple(
+        certificate
+        for index in range(lib.OPENSSL_sk_num(infos))
+        for certificate in enclosed
+        if _signed(crypto, infos, index, certificate)
+    )
     if good:
         return CmsReport(True, signers, "", enclosed)
     if not signers:
@@ -104,8 +109,10 @@ def _enclosed(crypto: Libcrypto, info: Any) -> tuple[Certificate, ...]:
     stack = lib.CMS_get1_certs(info)
     if stack == ffi.NULL:
         return ()
-    pointers = [ffi.gc(ffi.cast("X509 *", lib.OPENSSL_sk_value(stack, index)), lib.X509_free)
-                for index in range(lib.OPENSSL_sk_num(stack))]
+    pointers = [
+        ffi.gc(ffi.cast("X509 *", lib.OPENSSL_sk_value(stack, index)), lib.X509_free)
+        for index in range(lib.OPENSSL_sk_num(stack))
+    ]
     lib.OPENSSL_sk_free(stack)
     return tuple(Certificate.from_der(crypto.der(lib.i2d_X509, pointer)) for pointer in pointers)
 

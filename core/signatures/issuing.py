@@ -23,8 +23,11 @@ _X509_V3: Final = 2
 _ROOT_AGE_DAYS: Final = 5 * 365
 _CRL_V2: Final = 1
 _CONTEXT_BYTES: Final = 128  # struct v3_ext_ctx is 64 octets in OpenSSL 3; spare room costs nothing
-_KINDS: Final = {"gost2012_256": (b"md_gost12_256", b"A"), "gost2012_512": (b"md_gost12_512", b"A"),
-                 "gost2001": (b"md_gost94", b"A")}
+_KINDS: Final = {
+    "gost2012_256": (b"md_gost12_256", b"A"),
+    "gost2012_512": (b"md_gost12_512", b"A"),
+    "gost2001": (b"md_gost94", b"A"),
+}
 
 
 @dataclass(frozen=True)
@@ -53,9 +56,19 @@ class IssuedKey:
         ffi, lib = crypto.ffi, crypto.lib
         out = crypto.sink()
         secret = password.encode()
-        _must(crypto, lib.PEM_write_bio_PKCS8PrivateKey(out, self.pointer, lib.EVP_get_cipherbyname(b"aes-256-cbc"),
-                                                        ffi.from_buffer("char[]", secret), len(secret),
-                                                        ffi.NULL, ffi.NULL) == 1)
+        _must(
+            crypto,
+            lib.PEM_write_bio_PKCS8PrivateKey(
+                out,
+                self.pointer,
+                lib.EVP_get_cipherbyname(b"aes-256-cbc"),
+                ffi.from_buffer("char[]", secret),
+                len(secret),
+                ffi.NULL,
+                ffi.NULL,
+            )
+            == 1,
+        )
         return crypto.drain(out)
 
 
@@ -67,8 +80,9 @@ class Authority:
     certificate: Certificate
 
     @classmethod
-    def self_signed(cls, subject: Sequence[tuple[str, str]], *, kind: str = "gost2012_256", days: int = 3650
-                    ) -> Authority:
+    def self_signed(
+        cls, subject: Sequence[tuple[str, str]], *, kind: str = "gost2012_256", days: int = 3650
+    ) -> Authority:
         """A root, five years old already. subject: pairs such as `("CN", "…")`, `("ОГРН", "…")`, in order."""
         key = IssuedKey.generate(kind)
         now = datetime.now(UTC)
@@ -76,16 +90,28 @@ class Authority:
         return cls(key, _certificate(subject, key, None, begun, now + timedelta(days=days), authority=True))
 
     def issue(
-        self, subject: Sequence[tuple[str, str]], key: IssuedKey, *, not_before: datetime | None = None,
-        not_after: datetime | None = None, authority: bool = False,
+        self,
+        subject: Sequence[tuple[str, str]],
+        key: IssuedKey,
+        *,
+        not_before: datetime | None = None,
+        not_after: datetime | None = None,
+        authority: bool = False,
     ) -> Certificate:
         """A certificate for `key`; valid from an hour ago for 365 days unless said otherwise (aware datetimes)."""
         now = datetime.now(UTC)
-        return _certificate(subject, key, self, not_before or now - timedelta(hours=1),
-                            not_after or now + timedelta(days=365), authority=authority)
+        return _certificate(
+            subject,
+            key,
+            self,
+            not_before or now - timedelta(hours=1),
+            not_after or now + timedelta(days=365),
+            authority=authority,
+        )
 
-    def revocation_list(self, revoked: Iterable[Certificate], *, issued: datetime | None = None, days: int = 30
-                        ) -> bytes:
+    def revocation_list(
+        self, revoked: Iterable[Certificate], *, issued: datetime | None = None, days: int = 30
+    ) -> bytes:
         """A CRL in DER that names these certificates; `issued` (aware, default now) and for `days` days."""
         crypto = libcrypto()
         ffi, lib = crypto.ffi, crypto.lib
@@ -108,8 +134,13 @@ class Authority:
 
 
 def _certificate(
-    subject: Sequence[tuple[str, str]], key: IssuedKey, issuer: Authority | None, not_before: datetime,
-    not_after: datetime, *, authority: bool,
+    subject: Sequence[tuple[str, str]],
+    key: IssuedKey,
+    issuer: Authority | None,
+    not_before: datetime,
+    not_after: datetime,
+    *,
+    authority: bool,
 ) -> Certificate:
     crypto = libcrypto()
     ffi, lib = crypto.ffi, crypto.lib
@@ -121,19 +152,31 @@ def _certificate(
     for field_name, value in subject:
         oid = _NUMERIC_OIDS.get(field_name)
         octets = value.encode()
-        _must(crypto, lib.X509_NAME_add_entry_by_txt(name, (oid or field_name).encode(),
-                                                     _NUMERIC_STRING if oid else _MBSTRING_UTF8,
-                                                     octets, len(octets), -1, 0) == 1)
+        _must(
+            crypto,
+            lib.X509_NAME_add_entry_by_txt(
+                name,
+                (oid or field_name).encode(),
+                _NUMERIC_STRING if oid else _MBSTRING_UTF8,
+                octets,
+                len(octets),
+                -1,
+                0,
+            )
+            == 1,
+        )
     lib.X509_set_issuer_name(made, lib.X509_get_subject_name(parent))
     lib.ASN1_TIME_set_string(lib.X509_getm_notBefore(made), _stamp(not_before))
     lib.ASN1_TIME_set_string(lib.X509_getm_notAfter(made), _stamp(not_after))
     _must(crypto, lib.X509_set_pubkey(made, key.pointer) == 1)
     context = ffi.new("unsigned char[]", _CONTEXT_BYTES)
     lib.X509V3_set_ctx(context, parent, made, ffi.NULL, ffi.NULL, 0)
-    extensions = [("basicConstraints", "critical,CA:TRUE" if authority else "critical,CA:FALSE"),
-                  ("keyUsage", "critical,keyCertSign,cRLSign" if authority else
-                   "critical,digitalSignature,nonRepudiation"),
-                  ("subjectKeyIdentifier", "hash"), ("authorityKeyIdentifier", "keyid:always")]
+    extensions = [
+        ("basicConstraints", "critical,CA:TRUE" if authority else "critical,CA:FALSE"),
+        ("keyUsage", "critical,keyCertSign,cRLSign" if authority else "critical,digitalSignature,nonRepudiation"),
+        ("subjectKeyIdentifier", "hash"),
+        ("authorityKeyIdentifier", "keyid:always"),
+    ]
     for extension, value in extensions:
         made_extension = lib.X509V3_EXT_conf(ffi.NULL, context, extension.encode(), value.encode())
         _must(crypto, made_extension != ffi.NULL)
@@ -161,5 +204,6 @@ def _time(crypto: Libcrypto, moment: datetime) -> Any:
 
 def _must(crypto: Libcrypto, good: bool) -> None:
     if not good:
-        raise ConfigError("OpenSSL не создал сертификат или ключ: переустановите libengine-gost-openssl.",
-                          detail=crypto.error())
+        raise ConfigError(
+            "OpenSSL не создал сертификат или ключ: переустановите libengine-gost-openssl.", detail=crypto.error()
+        )

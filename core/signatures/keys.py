@@ -60,8 +60,10 @@ def load_identity(key_file: Path, certificate_file: Path | None = None, password
     except ConfigError as error:
         raise ConfigError(f"{error.reason} Файл: {key_file}", detail=error.detail) from None
     if not key.matches(certificate):
-        raise ConfigError(f"Сертификат {certificate_file or key_file} выпущен не на ключ {key_file}: "
-                          "укажите пару из одного комплекта.")
+        raise ConfigError(
+            f"Сертификат {certificate_file or key_file} выпущен не на ключ {key_file}: "
+            "укажите пару из одного комплекта."
+        )
     return Identity(certificate, method, key, tuple(certificates[1:]))
 
 
@@ -110,8 +112,11 @@ def _unpack(data: bytes, password: str | None, path: Path) -> tuple[bytes, list[
             raise ConfigError(f"В контейнере {path} нет ключа с сертификатом.")
         certificates.append(Certificate.from_der(crypto.der(lib.i2d_X509, x509[0])))
         for index in range(max(lib.OPENSSL_sk_num(others[0]), 0)):
-            certificates.append(Certificate.from_der(
-                crypto.der(lib.i2d_X509, ffi.cast("X509 *", lib.OPENSSL_sk_value(others[0], index)))))
+            certificates.append(
+                Certificate.from_der(
+                    crypto.der(lib.i2d_X509, ffi.cast("X509 *", lib.OPENSSL_sk_value(others[0], index)))
+                )
+            )
         out = crypto.sink()
         if not lib.PEM_write_bio_PKCS8PrivateKey(out, key[0], ffi.NULL, ffi.NULL, 0, ffi.NULL, ffi.NULL):
             raise ConfigError(f"Ключ контейнера {path} не читается.", detail=crypto.error())

@@ -119,8 +119,9 @@ class Libcrypto:
     def require_gost(self) -> Any:
         """The engine pointer; raises ConfigError naming the package when there is none."""
         if self.gost is None:
-            raise ConfigError("Нет модуля ГОСТ для OpenSSL: установите его командой "
-                              "`apt-get install libengine-gost-openssl`.")
+            raise ConfigError(
+                "Нет модуля ГОСТ для OpenSSL: установите его командой `apt-get install libengine-gost-openssl`."
+            )
         return self.gost
 
     def error(self) -> str:
@@ -183,8 +184,11 @@ def _load() -> Libcrypto:
     try:
         lib = ffi.dlopen(LIBRARY)
     except OSError as error:
-        raise ConfigError("Нет системной библиотеки libcrypto.so.3: установите её командой "
-                          "`apt-get install libssl3 libengine-gost-openssl`.", detail=str(error)) from None
+        raise ConfigError(
+            "Нет системной библиотеки libcrypto.so.3: установите её командой "
+            "`apt-get install libssl3 libengine-gost-openssl`.",
+            detail=str(error),
+        ) from None
     lib.ENGINE_load_builtin_engines()
     engine = lib.ENGINE_by_id(ENGINE_ID.encode())
     if engine == ffi.NULL or not lib.ENGINE_init(engine) or not lib.ENGINE_set_default(engine, _ENGINE_METHOD_ALL):
@@ -209,7 +213,8 @@ def read_private_key(crypto: Libcrypto, data: bytes, password: str | None) -> An
         pointer = ffi.new("const unsigned char **", ffi.cast("const unsigned char *", buffer))
         key = lib.d2i_AutoPrivateKey(ffi.NULL, pointer, len(data)) if not data.lstrip().startswith(b"--") else ffi.NULL
     if key == ffi.NULL:
-        raise ConfigError("Закрытый ключ не прочитан: проверьте пароль и файл (нужен PKCS#8 в PEM).",
-                          detail=crypto.error())
+        raise ConfigError(
+            "Закрытый ключ не прочитан: проверьте пароль и файл (нужен PKCS#8 в PEM).", detail=crypto.error()
+        )
     lib.ERR_clear_error()
     return ffi.gc(key, lib.EVP_PKEY_free)

@@ -47,7 +47,7 @@ def spans(data: bytes) -> list[Span]:
     def end(_name: str) -> None:
         nonlocal fresh
         span, index = open_.pop(), parser.CurrentByteIndex
-        self_closed = fresh and data[index - 2:index] == b"/>"
+        self_closed = fresh and data[index - 2 : index] == b"/>"
         span.content_end = index
         span.end = index if self_closed else data.index(b">", index) + 1
         fresh = False
@@ -63,8 +63,9 @@ def spans(data: bytes) -> list[Span]:
     try:
         parser.Parse(data, True)
     except xml.parsers.expat.ExpatError as error:
-        raise ConfigError("В документе есть имена, которые разбирают не все: переименуйте элементы.",
-                          detail=str(error)) from None
+        raise ConfigError(
+            "В документе есть имена, которые разбирают не все: переименуйте элементы.", detail=str(error)
+        ) from None
     return found
 
 
@@ -76,13 +77,13 @@ def span_of(data: bytes, root: etree._Element, element: etree._Element) -> Span:
 
 def filled(data: bytes, span: Span, content: bytes) -> bytes:
     """The document with `content` as the whole content of the (empty) element at `span`."""
-    tag = data[span.begin:span.end]
+    tag = data[span.begin : span.end]
     if span.content_end == span.end:  # <name …/>
         name = tag[1:-2].split(None, 1)[0]
-        return data[:span.begin] + tag[:-2].rstrip() + b">" + content + b"</" + name + b">" + data[span.end:]
-    closing = data[span.content_end:span.end]
-    opening = tag[:span.content_end - span.begin].rstrip()
-    return data[:span.begin] + opening + content + closing + data[span.end:]
+        return data[: span.begin] + tag[:-2].rstrip() + b">" + content + b"</" + name + b">" + data[span.end :]
+    closing = data[span.content_end : span.end]
+    opening = tag[: span.content_end - span.begin].rstrip()
+    return data[: span.begin] + opening + content + closing + data[span.end :]
 
 
 def inserted(data: bytes, offset: int, content: bytes) -> bytes:

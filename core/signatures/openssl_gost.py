@@ -48,10 +48,12 @@ class OpensslGost:
         """The hash of `data` in natural order."""
         crypto = libcrypto()
         out = crypto.ffi.new("unsigned char[64]")
-        if not crypto.lib.EVP_Digest(crypto.ffi.from_buffer(data), len(data), out, crypto.ffi.NULL,
-                                     self._md(crypto, hash_name), crypto.gost):
-            raise ConfigError("Модуль ГОСТ не вычислил хеш: переустановите libengine-gost-openssl.",
-                              detail=crypto.error())
+        if not crypto.lib.EVP_Digest(
+            crypto.ffi.from_buffer(data), len(data), out, crypto.ffi.NULL, self._md(crypto, hash_name), crypto.gost
+        ):
+            raise ConfigError(
+                "Модуль ГОСТ не вычислил хеш: переустановите libengine-gost-openssl.", detail=crypto.error()
+            )
         return bytes(crypto.ffi.buffer(out, _DIGEST_BYTES[hash_name]))
 
     def verify(self, method: SignatureMethod, certificate: Certificate, data: bytes, signature: bytes) -> bool:
@@ -108,8 +110,11 @@ class OpensslKey:
         crypto = libcrypto()
         self._provider = provider
         self._pointer = pointer
-        self.oid = {"gost2012_256": OID_GOST_2012_256, "gost2012_512": OID_GOST_2012_512,
-                    "gost2001": OID_GOST_2001}.get(short_name(crypto, pointer), "")
+        self.oid = {
+            "gost2012_256": OID_GOST_2012_256,
+            "gost2012_512": OID_GOST_2012_512,
+            "gost2001": OID_GOST_2001,
+        }.get(short_name(crypto, pointer), "")
         self.bits = int(crypto.lib.EVP_PKEY_get_bits(pointer))
 
     def sign(self, method: SignatureMethod, data: bytes) -> bytes:
@@ -122,8 +127,11 @@ class OpensslKey:
         size = crypto.ffi.new("size_t *", 128)
         context = crypto.lib.EVP_PKEY_CTX_new(self._pointer, crypto.gost)
         try:
-            good = (context != crypto.ffi.NULL and crypto.lib.EVP_PKEY_sign_init(context) == 1
-                    and crypto.lib.EVP_PKEY_sign(context, out, size, hashed, len(hashed)) == 1)
+            good = (
+                context != crypto.ffi.NULL
+                and crypto.lib.EVP_PKEY_sign_init(context) == 1
+                and crypto.lib.EVP_PKEY_sign(context, out, size, hashed, len(hashed)) == 1
+            )
         finally:
             crypto.lib.EVP_PKEY_CTX_free(context)
         if not good:
@@ -152,6 +160,7 @@ def public_key(crypto: Libcrypto, der: bytes) -> Any:
     x509 = crypto.x509(der)
     key = crypto.lib.X509_get_pubkey(x509) if x509 is not None else crypto.ffi.NULL
     if key == crypto.ffi.NULL:
-        raise SignatureRejected("Открытый ключ сертификата не читается: получите у отправителя другой сертификат.",
-                                detail=crypto.error())
+        raise SignatureRejected(
+            "Открытый ключ сертификата не читается: получите у отправителя другой сертификат.", detail=crypto.error()
+        )
     return crypto.ffi.gc(key, crypto.lib.EVP_PKEY_free)

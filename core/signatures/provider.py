@@ -100,32 +100,60 @@ class Provider(Protocol):
         ...
 
 
-DIGESTS: Final = {method.uri: method for method in (
-    DigestMethod(_CPXMLSEC + "gostr34112012-256", STREEBOG_256, 32),
-    DigestMethod(_CPXMLSEC + "gostr34112012-512", STREEBOG_512, 64),
-    DigestMethod(_DSIG_MORE + "gostr3411", GOST_94, 32),
-    DigestMethod(_CPXMLSEC + "gostr3411", GOST_94, 32),
-    DigestMethod(_XMLENC + "sha256", "sha256", 32),
-    DigestMethod(_DSIG_MORE + "sha384", "sha384", 48),
-    DigestMethod(_XMLENC + "sha512", "sha512", 64),
-)}
+DIGESTS: Final = {
+    method.uri: method
+    for method in (
+        DigestMethod(_CPXMLSEC + "gostr34112012-256", STREEBOG_256, 32),
+        DigestMethod(_CPXMLSEC + "gostr34112012-512", STREEBOG_512, 64),
+        DigestMethod(_DSIG_MORE + "gostr3411", GOST_94, 32),
+        DigestMethod(_CPXMLSEC + "gostr3411", GOST_94, 32),
+        DigestMethod(_XMLENC + "sha256", "sha256", 32),
+        DigestMethod(_DSIG_MORE + "sha384", "sha384", 48),
+        DigestMethod(_XMLENC + "sha512", "sha512", 64),
+    )
+}
 
-SIGNATURES: Final = {method.uri: method for method in (
-    SignatureMethod(_CPXMLSEC + "gostr34102012-gostr34112012-256", "ГОСТ Р 34.10-2012, 256 бит", OID_GOST_2012_256,
-                    STREEBOG_256, _CPXMLSEC + "gostr34112012-256"),
-    SignatureMethod(_CPXMLSEC + "gostr34102012-gostr34112012-512", "ГОСТ Р 34.10-2012, 512 бит", OID_GOST_2012_512,
-                    STREEBOG_512, _CPXMLSEC + "gostr34112012-512"),
-    SignatureMethod(_DSIG_MORE + "gostr34102001-gostr3411", "ГОСТ Р 34.10-2001", OID_GOST_2001, GOST_94,
-                    _DSIG_MORE + "gostr3411", may_sign=False),
-    SignatureMethod(_CPXMLSEC + "gostr34102001-gostr3411", "ГОСТ Р 34.10-2001", OID_GOST_2001, GOST_94,
-                    _CPXMLSEC + "gostr3411", may_sign=False),
-    SignatureMethod(_DSIG_MORE + "rsa-sha256", "RSA, SHA-256", OID_RSA, "sha256", _XMLENC + "sha256"),
-    SignatureMethod(_DSIG_MORE + "rsa-sha384", "RSA, SHA-384", OID_RSA, "sha384", _DSIG_MORE + "sha384"),
-    SignatureMethod(_DSIG_MORE + "rsa-sha512", "RSA, SHA-512", OID_RSA, "sha512", _XMLENC + "sha512"),
-    SignatureMethod(_DSIG_MORE + "ecdsa-sha256", "ECDSA, SHA-256", OID_EC, "sha256", _XMLENC + "sha256"),
-    SignatureMethod(_DSIG_MORE + "ecdsa-sha384", "ECDSA, SHA-384", OID_EC, "sha384", _DSIG_MORE + "sha384"),
-    SignatureMethod(_DSIG_MORE + "ecdsa-sha512", "ECDSA, SHA-512", OID_EC, "sha512", _XMLENC + "sha512"),
-)}
+SIGNATURES: Final = {
+    method.uri: method
+    for method in (
+        SignatureMethod(
+            _CPXMLSEC + "gostr34102012-gostr34112012-256",
+            "ГОСТ Р 34.10-2012, 256 бит",
+            OID_GOST_2012_256,
+            STREEBOG_256,
+            _CPXMLSEC + "gostr34112012-256",
+        ),
+        SignatureMethod(
+            _CPXMLSEC + "gostr34102012-gostr34112012-512",
+            "ГОСТ Р 34.10-2012, 512 бит",
+            OID_GOST_2012_512,
+            STREEBOG_512,
+            _CPXMLSEC + "gostr34112012-512",
+        ),
+        SignatureMethod(
+            _DSIG_MORE + "gostr34102001-gostr3411",
+            "ГОСТ Р 34.10-2001",
+            OID_GOST_2001,
+            GOST_94,
+            _DSIG_MORE + "gostr3411",
+            may_sign=False,
+        ),
+        SignatureMethod(
+            _CPXMLSEC + "gostr34102001-gostr3411",
+            "ГОСТ Р 34.10-2001",
+            OID_GOST_2001,
+            GOST_94,
+            _CPXMLSEC + "gostr3411",
+            may_sign=False,
+        ),
+        SignatureMethod(_DSIG_MORE + "rsa-sha256", "RSA, SHA-256", OID_RSA, "sha256", _XMLENC + "sha256"),
+        SignatureMethod(_DSIG_MORE + "rsa-sha384", "RSA, SHA-384", OID_RSA, "sha384", _DSIG_MORE + "sha384"),
+        SignatureMethod(_DSIG_MORE + "rsa-sha512", "RSA, SHA-512", OID_RSA, "sha512", _XMLENC + "sha512"),
+        SignatureMethod(_DSIG_MORE + "ecdsa-sha256", "ECDSA, SHA-256", OID_EC, "sha256", _XMLENC + "sha256"),
+        SignatureMethod(_DSIG_MORE + "ecdsa-sha384", "ECDSA, SHA-384", OID_EC, "sha384", _DSIG_MORE + "sha384"),
+        SignatureMethod(_DSIG_MORE + "ecdsa-sha512", "ECDSA, SHA-512", OID_EC, "sha512", _XMLENC + "sha512"),
+    )
+}
 
 _PROVIDERS: dict[str, Provider] = {}
 _REGISTERING: Final = threading.Lock()
@@ -158,8 +186,9 @@ def signature_method(uri: str) -> SignatureMethod:
     try:
         return SIGNATURES[uri]
     except KeyError:
-        raise SignatureRejected("Алгоритм подписи не поддерживается: подпишите по ГОСТ Р 34.10-2012.",
-                                detail=uri[:200]) from None
+        raise SignatureRejected(
+            "Алгоритм подписи не поддерживается: подпишите по ГОСТ Р 34.10-2012.", detail=uri[:200]
+        ) from None
 
 
 def digest_method(uri: str) -> DigestMethod:
@@ -167,8 +196,9 @@ def digest_method(uri: str) -> DigestMethod:
     try:
         return DIGESTS[uri]
     except KeyError:
-        raise SignatureRejected("Алгоритм хеша не поддерживается: используйте ГОСТ Р 34.11-2012.",
-                                detail=uri[:200]) from None
+        raise SignatureRejected(
+            "Алгоритм хеша не поддерживается: используйте ГОСТ Р 34.11-2012.", detail=uri[:200]
+        ) from None
 
 
 def signing_method(key_oid: str, bits: int) -> SignatureMethod:

@@ -35,8 +35,9 @@ class RsaEcdsa:
         try:
             key = certificate.x509.public_key()
         except (ValueError, UnsupportedAlgorithm) as error:
-            raise SignatureRejected("Открытый ключ сертификата не читается: получите у отправителя другой сертификат.",
-                                    detail=str(error)) from None
+            raise SignatureRejected(
+                "Открытый ключ сертификата не читается: получите у отправителя другой сертификат.", detail=str(error)
+            ) from None
         try:
             if isinstance(key, rsa.RSAPublicKey) and method.key_oid == OID_RSA:
                 key.verify(signature, data, padding.PKCS1v15(), _HASHES[method.hash])
@@ -59,8 +60,9 @@ class RsaEcdsa:
         try:
             key = load(data, secret)
         except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-            raise ConfigError("Закрытый ключ не прочитан: проверьте пароль и файл (нужен PKCS#8 в PEM).",
-                              detail=str(error)) from None
+            raise ConfigError(
+                "Закрытый ключ не прочитан: проверьте пароль и файл (нужен PKCS#8 в PEM).", detail=str(error)
+            ) from None
         if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
             raise ConfigError("Закрытый ключ этого вида не поддерживается: нужен ГОСТ, RSA или ECDSA.")
         return RsaEcdsaKey(key)

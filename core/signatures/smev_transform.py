@@ -40,15 +40,14 @@ _EQUALS: Final = 0x3D
 _QUESTION: Final = 0x3F
 
 _INSTRUCTION: Final = re.compile(rb"<\?.*?\?>", re.DOTALL)
-_BLANK_TEXT: Final = re.compile(rb">[ \t\n]+<")
-_BLANK_TEXT_WITH_CR: Final = re.compile(rb">(?:[ \t\n]|&#x[dD];)+<")
+_BLANK_TEXT: Final = re.compile(rb">[ \t\n]++<")
+_BLANK_TEXT_WITH_CR: Final = re.compile(rb">(?:[ \t\n]++|&#x[dD];)++<")
 _TEXT_WITH_GREATER: Final = re.compile(rb">([^<>]*&gt;[^<]*)")
 _TAG: Final = re.compile(rb'([^">]*(?:"[^"]*"[^">]*)*)>(.*)', re.DOTALL)
 _ATTRIBUTE: Final = re.compile(rb' ([^ ="]+)="([^"]*)"')
 _QUALIFIED_ATTRIBUTE: Final = re.compile(rb' [^ =":<>]+:[^ =":<>]+="')
 _ANY_ATTRIBUTE: Final = re.compile(rb' [^ ="<>]+="')
-_OWN_DECLARATION: Final = re.compile(
-    rb'(?:([^:<>" ]+):)?([^:<>" ]+) xmlns(?::([^:=<>" ]+))?="([^"&<\t\n\r]+)"?')
+_OWN_DECLARATION: Final = re.compile(rb'(?:([^:<>" ]+):)?([^:<>" ]+) xmlns(?::([^:=<>" ]+))?="([^"&<\t\n\r]+)"?')
 _ASTRAL_LEADS: Final = (0xF0, 0xF1, 0xF2, 0xF3, 0xF4)
 _ESCAPES: Final = {"<": "&lt;", "&": "&amp;", "\r": "&#xd;", ">": "&gt;"}
 # `>` is escaped as the first character and after `]`; in longer texts also right after anything escaped
@@ -92,8 +91,9 @@ def canonical(element: etree._Element) -> bytes:
     try:
         octets: bytes = etree.tostring(element, method="c14n", exclusive=True, with_comments=False)
     except etree.C14NError as error:
-        raise Untransformable("Элемент не приводится к каноническому виду: пространства имён должны быть полными URI.",
-                              detail=str(error)) from None
+        raise Untransformable(
+            "Элемент не приводится к каноническому виду: пространства имён должны быть полными URI.", detail=str(error)
+        ) from None
     return octets
 
 
@@ -202,7 +202,7 @@ def _renamed(octets: bytes) -> list[bytes]:
 
         if (end := pieces[index + 1])[0] == _SLASH:  # no elements inside: nobody needs to know what was declared
             next(numbered)
-            out += (b"</", own, ending, end[end.index(b">"):])
+            out += (b"</", own, ending, end[end.index(b">") :])
             continue
         if known is not None:
             declared, new = {prefix: uri}, {uri: own}
@@ -217,8 +217,9 @@ def _renamed(octets: bytes) -> list[bytes]:
     return out
 
 
-def _declare(names: _Names, generated: _Generated, declared: dict[bytes, bytes], new: _Generated
-             ) -> tuple[_Names, _Generated]:
+def _declare(
+    names: _Names, generated: _Generated, declared: dict[bytes, bytes], new: _Generated
+) -> tuple[_Names, _Generated]:
     """What holds inside of an element that declares. Every namespace in `declared` has its prefix in the result."""
     inner = generated | new
     changed = names.copy()
@@ -244,8 +245,7 @@ def _learn(head: bytes) -> _Head | None:
     return known
 
 
-def _sorted_start_tag(piece: bytes, names: _Names, generated: _Generated, counter: int, out: list[bytes]
-                      ) -> _StartTag:
+def _sorted_start_tag(piece: bytes, names: _Names, generated: _Generated, counter: int, out: list[bytes]) -> _StartTag:
     """The long way: every declaration read, every attribute sorted anew (steps 3 to 6); then the text."""
     match = _TAG.fullmatch(piece)
     if match is None:
@@ -317,22 +317,22 @@ def _utf16(octets: bytes) -> bytes:
 def _escaped_uri(uri: bytes) -> bytes:
     """libxml2 prints namespace names raw: escape what XML forbids."""
     if b"&" in uri or b"\t" in uri or b"\n" in uri or b"\r" in uri:
-        return (uri.replace(b"&", b"&amp;").replace(b"\t", b"&#x9;").replace(b"\n", b"&#xa;")
-                .replace(b"\r", b"&#xd;"))
+        return uri.replace(b"&", b"&amp;").replace(b"\t", b"&#x9;").replace(b"\n", b"&#xa;").replace(b"\r", b"&#xd;")
     return uri
 
 
 def _woodstox_text(match: re.Match[bytes]) -> bytes:
     """One text with a `&gt;` in it, escaped as Woodstox does (step 9). In: C14N escapes, but CR as `&#xd;`."""
-    raw = (match[1].decode().replace("&#xd;", "\r").replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
+    raw = match[1].decode().replace("&#xd;", "\r").replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
     units = raw.encode("utf-16-le")
     count = len(units) // 2
     if count < _SHORT_TEXT_UNITS:
         return b">" + _SINGLE.sub(_escape, raw).encode()
     # Chunks are cut between UTF-16 code units, as in Java: a surrogate pair may be cut in two.
     text = raw if count == len(raw) else "".join(map(chr, memoryview(units).cast("H")))
-    escaped = "".join(_CHAINED.sub(_escape, text[start:start + _CHUNK_UNITS])
-                      for start in range(0, count, _CHUNK_UNITS))
+    escaped = "".join(
+        _CHAINED.sub(_escape, text[start : start + _CHUNK_UNITS]) for start in range(0, count, _CHUNK_UNITS)
+    )
     return b">" + escaped.encode("utf-16-le", "surrogatepass").decode("utf-16-le").encode()
 
 
@@ -341,10 +341,13 @@ def _escape(match: re.Match[str]) -> str:
 
 
 def _not_canonical() -> Untransformable:
-    return Untransformable("Элемент не преобразуется по правилам СМЭВ: проверьте имена и пространства имён "
-                           "в подписываемом элементе.")
+    return Untransformable(
+        "Элемент не преобразуется по правилам СМЭВ: проверьте имена и пространства имён в подписываемом элементе."
+    )
 
 
 def _without_namespace() -> Untransformable:
-    return Untransformable("В подписываемом элементе есть элемент без пространства имён: СМЭВ такие не принимает, "
-                           "укажите xmlns по схеме вида сведений.")
+    return Untransformable(
+        "В подписываемом элементе есть элемент без пространства имён: СМЭВ такие не принимает, "
+        "укажите xmlns по схеме вида сведений."
+    )

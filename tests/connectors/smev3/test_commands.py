@@ -18,15 +18,19 @@ pytestmark = pytest.mark.feature("SMEV-04")
 
 TYPES = "urn://x-artefacts-smev-gov-ru/services/message-exchange/types/1.2"
 BASIC = "urn://x-artefacts-smev-gov-ru/services/message-exchange/types/basic/1.2"
-DATA = (f'<t:SenderProvidedRequestData xmlns:t="{TYPES}" Id="SIGNED_BY_CONSUMER">\n  <t:MessageID>1</t:MessageID>'
-        f'<b:MessagePrimaryContent xmlns:b="{BASIC}"><d:Запрос xmlns:d="urn:d" Id="PERSONAL" a="1 &gt; 0">Ёлкин'
-        "</d:Запрос></b:MessagePrimaryContent>{personal}</t:SenderProvidedRequestData>")
+DATA = (
+    f'<t:SenderProvidedRequestData xmlns:t="{TYPES}" Id="SIGNED_BY_CONSUMER">\n  <t:MessageID>1</t:MessageID>'
+    f'<b:MessagePrimaryContent xmlns:b="{BASIC}"><d:Запрос xmlns:d="urn:d" Id="PERSONAL" a="1 &gt; 0">Ёлкин'
+    "</d:Запрос></b:MessagePrimaryContent>{personal}</t:SenderProvidedRequestData>"
+)
 
 
 def envelope(slot: str = "", attachments: str = "", personal: str = "", declaration: str = "") -> bytes:
-    return (f"{declaration}<s:Envelope xmlns:s='http://schemas.xmlsoap.org/soap/envelope/'><s:Body>"
-            f"<t:SendRequestRequest xmlns:t='{TYPES}' xmlns:b='{BASIC}'>{DATA.replace('{personal}', personal)}"
-            f"{attachments}{slot}</t:SendRequestRequest></s:Body></s:Envelope>").encode()
+    return (
+        f"{declaration}<s:Envelope xmlns:s='http://schemas.xmlsoap.org/soap/envelope/'><s:Body>"
+        f"<t:SendRequestRequest xmlns:t='{TYPES}' xmlns:b='{BASIC}'>{DATA.replace('{personal}', personal)}"
+        f"{attachments}{slot}</t:SendRequestRequest></s:Body></s:Envelope>"
+    ).encode()
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +40,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> DemoKeys:
 
 @pytest.fixture
 def real() -> Path:
-    path = (Path(__file__).parents[4] / "shared" / "smev3" / "messages" / "smev-signed-SendRequestResponse-1.2.xml")
+    path = Path(__file__).parents[4] / "shared" / "smev3" / "messages" / "smev-signed-SendRequestResponse-1.2.xml"
     if not path.is_file():
         pytest.skip("../shared is not here")
     return path
@@ -46,17 +50,30 @@ def run(*arguments: object, data: bytes | None = None, env: dict[str, str] | Non
     return CliRunner().invoke(app, [str(item) for item in arguments], input=data, env=env)
 
 
-def signed(tmp_path: Path, keys: DemoKeys, data: bytes, element_id: str = "SIGNED_BY_CONSUMER", name: str = "fund"
-           ) -> bytes:
+def signed(
+    tmp_path: Path, keys: DemoKeys, data: bytes, element_id: str = "SIGNED_BY_CONSUMER", name: str = "fund"
+) -> bytes:
     source = tmp_path / "in.xml"
     source.write_bytes(data)
-    result = run("sign", source, "--id", element_id, "--key", keys.key(name), "--cert", keys.certificate(name),
-                 "--password-env", "TEST_PASSWORD", env={"TEST_PASSWORD": keys.password})
+    result = run(
+        "sign",
+        source,
+        "--id",
+        element_id,
+        "--key",
+        keys.key(name),
+        "--cert",
+        keys.certificate(name),
+        "--password-env",
+        "TEST_PASSWORD",
+        env={"TEST_PASSWORD": keys.password},
+    )
     assert result.exit_code == 0, result.output
     return result.stdout_bytes
 
 
 # --- transform --------------------------------------------------------------------------------------------------
+
 
 def test_transform_prints_exactly_the_octets_of_the_element_or_of_the_root(tmp_path: Path) -> None:
     source = tmp_path / "e.xml"
@@ -65,22 +82,24 @@ def test_transform_prints_exactly_the_octets_of_the_element_or_of_the_root(tmp_p
     assert run("transform", source).stdout_bytes == transform(root)
     result = run("transform", source, "--id", "PERSONAL")
     assert result.exit_code == 0
-    assert result.stdout_bytes == (
-        '<ns1:Запрос xmlns:ns1="urn:d" Id="PERSONAL" a="1 > 0">Ёлкин</ns1:Запрос>'.encode())
+    assert result.stdout_bytes == ('<ns1:Запрос xmlns:ns1="urn:d" Id="PERSONAL" a="1 > 0">Ёлкин</ns1:Запрос>'.encode())
     assert run("transform", "-", "--id", "PERSONAL", data=source.read_bytes()).stdout_bytes == result.stdout_bytes
     text = b"<a xmlns='urn:1'>x &gt;</a>"
     assert run("transform", "-", "--escaping", "c14n", data=text).stdout_bytes.endswith(b">x &gt;</ns1:a>")
     assert run("transform", "-", data=text).stdout_bytes.endswith(b">x ></ns1:a>")
 
 
-@pytest.mark.parametrize(("data", "words"), [
-    (b"<a", "обрывается"),
-    (b"", "обрывается"),
-    (b"hello", "XML"),
-    (b"<!DOCTYPE a [<!ENTITY x 'y'>]><a>&x;</a>", "DOCTYPE"),
-    (b"<a>" * 10_000, "Вложенность"),
-    (b"\xff\xfe\x00", "Ошибка"),
-])
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"<a", "обрывается"),
+        (b"", "обрывается"),
+        (b"hello", "XML"),
+        (b"<!DOCTYPE a [<!ENTITY x 'y'>]><a>&x;</a>", "DOCTYPE"),
+        (b"<a>" * 10_000, "Вложенность"),
+        (b"\xff\xfe\x00", "Ошибка"),
+    ],
+)
 @pytest.mark.parametrize("command", ["transform", "verify"])
 def test_bad_input_is_one_russian_sentence_and_exit_code_2(command: str, data: bytes, words: str) -> None:
     result = run(command, "-", data=data)
@@ -90,13 +109,17 @@ def test_bad_input_is_one_russian_sentence_and_exit_code_2(command: str, data: b
     assert "Traceback" not in result.output
 
 
-@pytest.mark.parametrize(("data", "arguments", "words"), [
-    (b"<a/>", (), "без пространства имён"),
-    (b"<a xmlns='urn:1'/>", ("--id", "X"), "Элемента с таким Id"),
-    (b"<a xmlns='urn:1' Id='X'><b Id='X'/></a>", ("--id", "X"), "повторяется"),
-])
-def test_transform_refuses_an_element_that_cannot_be_signed(data: bytes, arguments: tuple[str, ...], words: str
-                                                            ) -> None:
+@pytest.mark.parametrize(
+    ("data", "arguments", "words"),
+    [
+        (b"<a/>", (), "без пространства имён"),
+        (b"<a xmlns='urn:1'/>", ("--id", "X"), "Элемента с таким Id"),
+        (b"<a xmlns='urn:1' Id='X'><b Id='X'/></a>", ("--id", "X"), "повторяется"),
+    ],
+)
+def test_transform_refuses_an_element_that_cannot_be_signed(
+    data: bytes, arguments: tuple[str, ...], words: str
+) -> None:
     result = run("transform", "-", *arguments, data=data)
     assert result.exit_code == 1
     assert words in result.stderr
@@ -112,13 +135,17 @@ def test_a_missing_file_is_named() -> None:
 
 # --- sign -------------------------------------------------------------------------------------------------------
 
+
 @pytest.mark.feature("SMEV-03")
-@pytest.mark.parametrize("slot", [
-    "<t:CallerInformationSystemSignature/>",
-    "<t:CallerInformationSystemSignature ></t:CallerInformationSystemSignature >",
-    "<t:CallerInformationSystemSignature>\n  </t:CallerInformationSystemSignature>",
-    "<t:CallerInformationSystemSignature x='>'/>",
-])
+@pytest.mark.parametrize(
+    "slot",
+    [
+        "<t:CallerInformationSystemSignature/>",
+        "<t:CallerInformationSystemSignature ></t:CallerInformationSystemSignature >",
+        "<t:CallerInformationSystemSignature>\n  </t:CallerInformationSystemSignature>",
+        "<t:CallerInformationSystemSignature x='>'/>",
+    ],
+)
 @pytest.mark.parametrize("declaration", ["", "\ufeff<?xml version='1.0' encoding='UTF-8'?>\r\n<!-- > / -->\n"])
 def test_sign_fills_the_empty_slot_and_touches_nothing_else(
     tmp_path: Path, keys: DemoKeys, slot: str, declaration: str
@@ -155,14 +182,15 @@ def test_sign_puts_a_persons_signature_into_its_own_slot(tmp_path: Path, keys: D
     assert run("verify", "-", data=twice).exit_code == 0
 
 
-def test_sign_elsewhere_puts_the_signature_after_the_element_and_in_the_root_inside(tmp_path: Path, keys: DemoKeys
-                                                                                    ) -> None:
+def test_sign_elsewhere_puts_the_signature_after_the_element_and_in_the_root_inside(
+    tmp_path: Path, keys: DemoKeys
+) -> None:
     plain = b"<?xml version='1.0' encoding='windows-1251'?><p:a xmlns:p='urn:p' Id='R'><p:b Id='B'/>\xc8</p:a>"
     after = signed(tmp_path, keys, plain, "B")
-    assert after.startswith(plain[:plain.index(b"/>") + 2] + b"<ds:Signature")
+    assert after.startswith(plain[: plain.index(b"/>") + 2] + b"<ds:Signature")
     assert after.endswith(b"</ds:Signature>\xc8</p:a>")
     inside = signed(tmp_path, keys, plain, "R")
-    assert inside.endswith(b"\xc8<ds:Signature" + inside[inside.index(b"<ds:Signature") + 13:])
+    assert inside.endswith(b"\xc8<ds:Signature" + inside[inside.index(b"<ds:Signature") + 13 :])
     assert inside.endswith(b"</ds:Signature></p:a>")
     alone = signed(tmp_path, keys, b"<p:a xmlns:p='urn:p' Id='R' />", "R")
     for document in (after, inside, alone):
@@ -171,9 +199,21 @@ def test_sign_elsewhere_puts_the_signature_after_the_element_and_in_the_root_ins
 
 def test_sign_writes_a_file_when_told(tmp_path: Path, keys: DemoKeys) -> None:
     (tmp_path / "in.xml").write_bytes(envelope())
-    result = run("sign", tmp_path / "in.xml", "--id", "SIGNED_BY_CONSUMER", "--key", keys.key("fund"), "--cert",
-                 keys.certificate("fund"), "--password-file", keys.directory / "password", "--out",
-                 tmp_path / "out.xml", env={"OMSBUS_KEY_PASSWORD": None})  # type: ignore[dict-item]
+    result = run(
+        "sign",
+        tmp_path / "in.xml",
+        "--id",
+        "SIGNED_BY_CONSUMER",
+        "--key",
+        keys.key("fund"),
+        "--cert",
+        keys.certificate("fund"),
+        "--password-file",
+        keys.directory / "password",
+        "--out",
+        tmp_path / "out.xml",
+        env={"OMSBUS_KEY_PASSWORD": None},
+    )  # type: ignore[dict-item]
     assert result.exit_code == 0, result.output
     assert result.stdout_bytes == b""
     assert xmldsig.verify_all((tmp_path / "out.xml").read_bytes())[0].ok
@@ -197,13 +237,19 @@ def test_sign_refuses_in_words(tmp_path: Path, keys: DemoKeys) -> None:
         assert result.exit_code in (1, 2)
         assert words in result.stderr
         assert result.stdout_bytes == b""
-    result = run("sign", "-", *[part for pair in good.items() for part in pair], data=envelope(),
-                 env={"OMSBUS_KEY_PASSWORD": "wrong"})
+    result = run(
+        "sign",
+        "-",
+        *[part for pair in good.items() for part in pair],
+        data=envelope(),
+        env={"OMSBUS_KEY_PASSWORD": "wrong"},
+    )
     assert result.exit_code == 2
     assert "пароль" in result.stderr
 
 
 # --- verify -----------------------------------------------------------------------------------------------------
+
 
 def test_verify_the_real_message(real: Path) -> None:
     result = run("verify", real)
@@ -223,13 +269,16 @@ def test_verify_the_real_message_after_a_byte_order_mark(real: Path, mark: bytes
     assert run("verify", "-", data=mark + real.read_bytes()).exit_code == 0
 
 
-@pytest.mark.parametrize(("old", "new", "words"), [
-    (b"500502_3T", b"500502_4T", "НЕ СХОДИТСЯ"),
-    (b"PwhfByA", b"PwhfByB", "НЕВЕРНА"),
-    (b"7ENVzZIH", b"7ENVzZIG", "НЕ СХОДИТСЯ"),
-    (b'Id="SIGNED_BY_SMEV"', b'Id="OTHER"', "Элемента с таким Id"),
-    (b"<ds:KeyInfo>", b"<ds:KeyInfo/><ds:KeyInfo>", "Состав подписи"),
-])
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (b"500502_3T", b"500502_4T", "НЕ СХОДИТСЯ"),
+        (b"PwhfByA", b"PwhfByB", "НЕВЕРНА"),
+        (b"7ENVzZIH", b"7ENVzZIG", "НЕ СХОДИТСЯ"),
+        (b'Id="SIGNED_BY_SMEV"', b'Id="OTHER"', "Элемента с таким Id"),
+        (b"<ds:KeyInfo>", b"<ds:KeyInfo/><ds:KeyInfo>", "Состав подписи"),
+    ],
+)
 def test_verify_fails_on_a_tampered_real_message(real: Path, old: bytes, new: bytes, words: str) -> None:
     data = real.read_bytes()
     assert data.count(old) == 1
@@ -275,8 +324,11 @@ def test_verify_fails_without_any_signature() -> None:
 
 
 def test_trust_is_told_apart_and_does_not_change_the_exit_code(tmp_path: Path, keys: DemoKeys) -> None:
-    for name, trusted, words in (("fund", True, "Цепочка"), ("foreign", False, "не внесён"),
-                                 ("expired", False, "истёк")):
+    for name, trusted, words in (
+        ("fund", True, "Цепочка"),
+        ("foreign", False, "не внесён"),
+        ("expired", False, "истёк"),
+    ):
         document = signed(tmp_path, keys, envelope("<t:CallerInformationSystemSignature/>"), name=name)
         result = run("verify", "-", "--json", "--trust", keys.trust, data=document)
         assert result.exit_code == 0

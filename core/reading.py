@@ -1,0 +1,249 @@
+"""What people look at: lists of queues and messages, read so that their cost does not grow with the journal.
+
+Nothing here counts a big table: a depth is counted up to `DEPTH_MOST`, a list is a page that begins after a known
+sequence number, a moment is turned into a sequence number by halving. No body is read for a list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from core.database import Database, Driver, driver
+from core.errors import ConfigError
+
+DEPTH_MOST: Final = 100_000
+"""A depth is counted no further than this."""
+RATE_WINDOW_S: Final = 60
+RATE_EVENTS_MOST: Final = 20_000
+"""The rate looks at the last minute, or at this many last events when the minute had more."""
+CLOCK_SLACK_S: Final = 60
+"""Two messages whose order by number and by time differ were accepted within this many seconds."""
+STATES: Final = ("ready", "held", "retry", "quarantined", "handled", "sent", "dropped")
+
+
+@dataclass(frozen=True, slots=True)
+class QueueRow:
+    """A queue as an operator sees it. Counts stop at DEPTH_MOST.
+
+    oldest_at    when the oldest message that still waits (ready, held, retry) was accepted
+    per_minute   messages handled or sent in a minute, by the last minute
+    """
+
+    name: str
+    side: str
+    title: str
+    state: str
+    reason: str
+    rest_until: datetime | None
+    failures: int
+    polled_at: datetime | None
+    poll_result: str
+    changed_at: datetime
+    changed_by: str
+    ready: int
+    held: int
+    retry: int
+    quarantined: int
+    oldest_at: datetime | None
+    per_minute: float
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRow:
+    """A line of a list: no body, no headers, nothing personal."""
+
+    seq: int
+    id: UUID
+    kind: str
+    version: str
+    outcome: str
+    queue: str
+    key: str
+    state: str
+    attempts: int
+    source: str
+    external_id: str
+    accepted_at: datetime
+    changed_at: datetime
+    due_at: datetime | None
+    error: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which messages: every field that is set must hold. `before`, `after`: sequence numbers, not included."""
+
+    queue: str = ""
+    kind: str = ""
+    state: str = ""
+    key: str = ""
+    source: str = ""
+    external_id: str = ""
+    reason_like: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+    before: int | None = None
+    after: int | None = None
+
+
+def queues(database: Database) -> list[QueueRow]:
+    """Every queue, sources last."""
+    with database.transaction() as connection:
+        db = driver(connection)
+        rates = _rates(db)
+        rows = db.execute(_QUEUES, {"most": DEPTH_MOST}).fetchall()
+    return [QueueRow(*(*row, rates.get(row[0], 0.0))) for row in rows]
+
+
+def queue(database: Database, name: str) -> QueueRow:
+    """Raises ConfigError when there is none."""
+    for row in queues(database):
+        if row.name == name:
+            return row
+    raise ConfigError(f"Нет очереди {name}. Посмотрите список: omsbus queue list")
+
+
+def messages(database: Database, wanted: Wanted, limit: int, *, oldest_first: bool = False) -> list[MessageRow]:
+    """One page, the newest first; the next page is `before` the last row's seq (or `after`, oldest first)."""
+    if wanted.state and wanted.state not in STATES:
+        raise ConfigError(f"Нет состояния «{wanted.state}». Бывают: {', '.join(STATES)}")
+    with database.transaction() as connection:
+        db = driver(connection)
+        conditions, values = _conditions(db, wanted)
+        order = "ASC" if oldest_first else "DESC"
+        rows = db.execute(
+            f"SELECT {MESSAGE_COLUMNS} FROM bus.entry e JOIN bus.message m USING (seq) "
+            f"WHERE {' AND '.join(['true', *conditions])} ORDER BY e.seq {order} LIMIT %(limit)s",
+            {**values, "limit": limit},
+        ).fetchall()
+    return [MessageRow(*row) for row in rows]
+
+
+def pages(database: Database, wanted: Wanted, limit: int, page: int = 500) -> Iterator[list[MessageRow]]:
+    """Up to `limit` messages from the oldest, a page at a time: rows may change state between pages."""
+    after = wanted.after or 0
+    while limit > 0:
+        found = messages(database, replace(wanted, after=after), min(limit, page), oldest_first=True)
+        if not found:
+            return
+        yield found
+        after = found[-1].seq
+        limit -= len(found)
+
+
+def _conditions(db: Driver, wanted: Wanted) -> tuple[list[str], dict[str, Any]]:
+    values: dict[str, Any] = {}
+    conditions = []
+    for column, value in (
+        ("e.queue", wanted.queue),
+        ("m.kind", wanted.kind),
+        ("e.state", wanted.state),
+        ("e.key", wanted.key),
+        ("m.source", wanted.source),
+    ):
+        if value:
+            name = column.replace(".", "_")
+            # A state stands in the text so that the planner may use the state's own partial index.
+            conditions.append(f"{column} = '{value}'" if column == "e.state" else f"{column} = %({name})s")
+            values[name] = value
+    if wanted.external_id:
+        # The unique index begins with the source: with every source named it can be used.
+        conditions.append("m.external_id = %(external_id)s AND m.source = ANY(%(sources)s)")
+        values |= {"external_id": wanted.external_id, "sources": sources(db)}
+    if wanted.reason_like:
+        conditions.append("position(lower(%(reason)s) IN lower(e.reason)) > 0")
+        values["reason"] = wanted.reason_like
+    if wanted.before is not None:
+        conditions.append("e.seq < %(before)s")
+        values["before"] = wanted.before
+    if wanted.after is not None:
+        conditions.append("e.seq > %(after)s")
+        values["after"] = wanted.after
+    slack = timedelta(seconds=CLOCK_SLACK_S)
+    if wanted.since:
+        conditions.append("e.seq >= %(first)s AND m.accepted_at >= %(since)s")
+        values |= {"since": wanted.since, "first": _first_since(db, wanted.since - slack)}
+    if wanted.until:
+        conditions.append("e.seq < %(last)s AND m.accepted_at < %(until)s")
+        values |= {"until": wanted.until, "last": _first_since(db, wanted.until + slack)}
+    return conditions, values
+
+
+def sources(db: Driver) -> list[str]:
+    """Every source in the journal, by hops over the index of (source, external_id)."""
+    rows = db.execute("""
+        WITH RECURSIVE hop (source) AS (
+            (SELECT source FROM bus.message ORDER BY source LIMIT 1)
+            UNION ALL
+            SELECT (SELECT m.source FROM bus.message m WHERE m.source > hop.source ORDER BY m.source LIMIT 1)
+            FROM hop WHERE hop.source IS NOT NULL
+        ) SELECT source FROM hop WHERE source IS NOT NULL
+    """)
+    return [row[0] for row in rows]
+
+
+def _first_since(db: Driver, moment: datetime) -> int:
+    """The first number whose message was accepted at `moment` or later, found by halving the journal."""
+    row = db.execute("SELECT coalesce(min(seq), 0), coalesce(max(seq), 0) + 1 FROM bus.message").fetchone()
+    assert row is not None
+    low, high = row
+    while low < high:
+        middle = (low + high) // 2
+        found = db.execute(
+            "SELECT seq, accepted_at FROM bus.message WHERE seq >= %s ORDER BY seq LIMIT 1", (middle,)
+        ).fetchone()
+        if found is None or found[1] >= moment:
+            high = middle
+        else:
+            low = found[0] + 1
+    return int(low)
+
+
+def _rates(db: Driver) -> dict[str, float]:
+    rows = db.execute(_RATES, {"window": RATE_WINDOW_S, "most": RATE_EVENTS_MOST}).fetchall()
+    return {name: float(rate) for name, rate in rows}
+
+
+MESSAGE_COLUMNS: Final = (
+    "m.seq, m.id, m.kind, m.version, m.outcome, e.queue, e.key, e.state, e.attempts, m.source, m.external_id, "
+    "m.accepted_at, e.changed_at, e.due_at, e.error, e.reason"
+)
+
+_QUEUES: Final = """
+WITH retry AS MATERIALIZED (
+    SELECT queue, count(*) AS depth, min(seq) AS first
+    FROM (SELECT queue, seq FROM bus.entry WHERE state = 'retry' LIMIT %(most)s) AS part GROUP BY queue
+)
+SELECT q.name, q.side, q.title, q.state, q.reason, q.rest_until, q.failures, q.polled_at, q.poll_result,
+       q.changed_at, q.changed_by, ready.depth, held.depth, coalesce(retry.depth, 0), quarantined.depth, m.accepted_at
+FROM bus.queue q
+CROSS JOIN LATERAL (SELECT count(*) AS depth, min(seq) AS first FROM (
+    SELECT seq FROM bus.entry WHERE queue = q.name AND state = 'ready' ORDER BY seq LIMIT %(most)s) AS part) AS ready
+CROSS JOIN LATERAL (SELECT count(*) AS depth, min(seq) AS first FROM (
+    SELECT seq FROM bus.entry WHERE queue = q.name AND state = 'held' LIMIT %(most)s) AS part) AS held
+CROSS JOIN LATERAL (SELECT count(*) AS depth FROM (
+    SELECT seq FROM bus.entry WHERE queue = q.name AND state = 'quarantined' LIMIT %(most)s) AS part) AS quarantined
+LEFT JOIN retry ON retry.queue = q.name
+LEFT JOIN bus.message m ON m.seq = least(ready.first, held.first, retry.first)
+ORDER BY q.side = 'source', q.side, q.name
+"""
+
+_RATES: Final = """
+WITH last AS MATERIALIZED (
+    SELECT message_id, at, stage FROM bus.event ORDER BY seq DESC LIMIT %(most)s
+), span AS (
+    -- a full window of events may be shorter than the minute
+    SELECT CASE WHEN count(*) < %(most)s THEN %(window)s
+                ELSE greatest(1, least(%(window)s, extract(epoch FROM clock_timestamp() - min(at)))) END AS seconds
+    FROM last
+)
+SELECT e.queue, round(60.0 * count(*) / min(span.seconds), 1)
+FROM last JOIN bus.entry e USING (message_id) CROSS JOIN span
+WHERE last.stage IN ('handled', 'sent') AND last.at > clock_timestamp() - make_interval(secs => %(window)s)
+GROUP BY e.queue
+"""
