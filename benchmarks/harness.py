@@ -55,7 +55,7 @@ def count(bus: Bus, sql: str, *values: Any) -> int:
     return int(row[0]) if row else 0
 
 
-def wait_for(bus: Bus, sql: str, number: int, *values: Any, limit_s: float = 300.0) -> float:
+def wait_for(bus: Bus, sql: str, number: int, *values: Any, limit_s: float = 120.0) -> float:
     """Seconds until `sql` counts `number`. Raises ConfigError when it takes longer than `limit_s`."""
     began = time.monotonic()
     while (found := count(bus, sql, *values)) < number:

@@ -29,7 +29,7 @@ _BATCH: Final = 20
 
 
 def message(pretty: bool = False) -> bytes:
-    """An invented death notification of three records inside SenderProvidedRequestData, 12 to 20 KB of UTF-8."""
+    """An invented death notification of four records inside SenderProvidedRequestData, 12 to 20 KB of UTF-8."""
     types = "urn://x-artefacts-smev-gov-ru/services/message-exchange/types/1.3"
     basic = "urn://x-artefacts-smev-gov-ru/services/message-exchange/types/basic/1.3"
     directive = "urn://x-artefacts-smev-gov-ru/services/message-exchange/types/directive/1.3"
@@ -38,7 +38,7 @@ def message(pretty: bool = False) -> bytes:
         f'<dir:Record Id="RECORD_{number}"><dir:RecordId>{number}</dir:RecordId><dir:RecordContent>'
         f'<tns:FATALZPRequest ИдСвед="00000000-0000-4000-8000-00000000000{number}" ДатаСвед="2026-02-1{number}">'
         f"{_death(number)}</tns:FATALZPRequest></dir:RecordContent></dir:Record>"
-        for number in range(1, 4)
+        for number in range(1, 5)
     )
     text = (
         f'<typ:SenderProvidedRequestData xmlns:typ="{types}" xmlns:bas="{basic}" Id="SIGNED_BY_CALLER">'

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,10 @@ from core.errors import ConfigError, Unavailable
 Row = tuple[Any, ...]
 Driver = psycopg.Connection[Row]
 
+CONNECT_TIMEOUT_S = 10
 _MIGRATION_LOCK = 0x6F6D7301
+_AWAY = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError, psycopg.OperationalError)
+"""The server is away or has ended the transaction; or every connection of the pool is in use."""
 
 
 class Database:
@@ -31,6 +35,7 @@ class Database:
             pool_size=pool_size,
             max_overflow=pool_size,
             pool_pre_ping=True,
+            connect_args={"connect_timeout": CONNECT_TIMEOUT_S},
         )
 
     @contextlib.contextmanager
@@ -45,14 +50,14 @@ class Database:
                 if not durable:
                     driver(connection).execute("SET LOCAL synchronous_commit TO off")
                 yield connection
-        except (sa.exc.OperationalError, psycopg.OperationalError, sa.exc.InterfaceError) as error:
+        except _AWAY as error:
             raise Unavailable(
                 "База данных недоступна или прервала транзакцию; шина повторит сама", detail=str(error)
             ) from error
 
     def dedicated(self) -> Driver:
         """A connection outside the pool, in autocommit mode: for advisory locks and LISTEN."""
-        return psycopg.connect(self.url, autocommit=True)
+        return psycopg.connect(self.url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S)
 
     def close(self) -> None:
         self.engine.dispose()
@@ -61,8 +66,21 @@ class Database:
 def driver(connection: sa.Connection) -> Driver:
     """The psycopg connection below: the hot path speaks to it directly, in the same transaction."""
     raw = connection.connection.driver_connection
-    assert raw is not None
+    assert isinstance(raw, psycopg.Connection)
     return raw
+
+
+def storable(text: str) -> str:
+    """The text as PostgreSQL can keep it: no NUL, no lone surrogate (file names that are not UTF-8 have them)."""
+    if text.isascii() and "\x00" not in text:
+        return text
+    return text.replace("\x00", "").encode("utf-8", "backslashreplace").decode()
+
+
+def storable_json(values: Mapping[str, Any]) -> str:
+    """JSON of a flat mapping, fit for a jsonb column."""
+    clean = {storable(name): storable(value) if isinstance(value, str) else value for name, value in values.items()}
+    return json.dumps(clean, ensure_ascii=False)
 
 
 def migrate(database: Database, folders: Iterable[tuple[str, Path]]) -> None:

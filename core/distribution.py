@@ -1,15 +1,17 @@
 """Who drains which queue, and when: Celery signals (work is here) and a sweep (what a lost signal left).
 
 The truth is in PostgreSQL. A task says only "queue X has work" and drains it; one signal may stand for thousands of
-messages, and a lost one costs at most a sweep. Embedded, the same Celery application runs on kombu's in-memory
-transport with its worker in a thread of this process.
+messages, and a lost one costs at most a sweep. Embedded, the same Celery application runs on an in-memory
+transport (core.in_process) with its worker in a thread of this process.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 import time
+import uuid
 import warnings
 from collections import Counter
 from collections.abc import Callable
@@ -19,6 +21,7 @@ import structlog
 from celery import Celery
 from celery.worker import WorkController
 
+from core import in_process
 from core.database import Database, driver
 from core.engine import Engine
 from core.errors import BusError, Unavailable
@@ -26,6 +29,8 @@ from core.queues import Queues
 
 DRAIN_S = 2.0
 """A drain gives its worker back after this long, so that other queues get their turn."""
+READY_S = 5.0
+STOP_S = 30.0
 FAST_S, SLOW_S = 0.25, 1.0
 """A batch faster than FAST_S doubles the next one, slower than SLOW_S halves it."""
 
@@ -34,27 +39,36 @@ _log = structlog.get_logger(__name__)
 
 def celery_app(broker_url: str | None) -> Celery:
     """The Celery application; without a broker on the in-memory transport."""
+    # In memory the queues are the process's own: two buses in one process (tests) must not share a name.
+    queue = "omsbus" if broker_url else f"omsbus.{uuid.uuid4()}"
     app = Celery("omsbus", broker=broker_url or "memory://", set_as_current=False)
     app.conf.update(
-        task_default_queue="omsbus",
+        task_default_queue=queue,
         task_ignore_result=True,
         task_acks_late=False,
-        worker_prefetch_multiplier=1,
+        # In memory one signal must not wait for another's acknowledgement: the worker's loop sends those when
+        # something comes or 2 s have passed.
+        worker_prefetch_multiplier=1 if broker_url else 0,
+        worker_enable_remote_control=False,
         worker_hijack_root_logger=False,
         worker_send_task_events=False,
         broker_connection_retry_on_startup=True,
         task_publish_retry=False,
     )
     if not broker_url:
-        app.conf.broker_transport_options = {"polling_interval": 0.02}
+        app.conf.broker_transport = in_process.TRANSPORT
     return app
 
 
 class Signals:
-    """Wakes workers, coalesced: while a signal for a queue is under way, another one says nothing new."""
+    """Wakes workers, coalesced: while a signal for a queue is under way, another one says nothing new.
 
-    def __init__(self, app: Celery) -> None:
+    A signal that another process has taken never arrives here, so it counts as under way for `window_s` at most.
+    """
+
+    def __init__(self, app: Celery, window_s: float = 5.0) -> None:
         self._app = app
+        self._window_s = window_s
         self._under_way: dict[str, float] = {}
         self._lock = threading.Lock()
 
@@ -62,7 +76,7 @@ class Signals:
         """Never raises: a broker that is away costs a sweep, not a message."""
         with self._lock:
             now = time.monotonic()
-            if now - self._under_way.get(queue, -10.0) < 5.0:
+            if now - self._under_way.get(queue, -math.inf) < self._window_s:
                 return
             self._under_way[queue] = now
         try:
@@ -142,6 +156,7 @@ class Worker:
 
     def __init__(self, app: Celery, drains: Drains, workers: int) -> None:
         self._drains = drains
+        self._ready = threading.Event()
         app.task(name="omsbus.drain")(drains.drain)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -153,18 +168,22 @@ class Worker:
                 without_gossip=True,
                 without_heartbeat=True,
                 quiet=True,
+                ready_callback=lambda _consumer: self._ready.set(),
             )
         self._thread = threading.Thread(target=self._controller.start, name="celery worker", daemon=True)
 
     def start(self) -> None:
+        """Returns when signals are listened to; with a broker that is away, while it is still being tried."""
         self._thread.start()
+        self._ready.wait(timeout=READY_S)
 
     def stop(self) -> None:
         """Let the drains under way commit, take no new ones."""
         self._drains.stopping.set()
         with contextlib.suppress(SystemExit):
             self._controller.stop()
-        self._thread.join(timeout=30)
+        in_process.wake()
+        self._thread.join(timeout=STOP_S if self._ready.is_set() else 1.0)
 
 
 class Sweep:

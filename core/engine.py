@@ -27,15 +27,16 @@ import psycopg
 import sqlalchemy as sa
 import structlog
 from sqlalchemy.orm import Session
+from uuid_utils.compat import uuid7
 
 from core import queues as q
 from core import stages
-from core.connector import Delivery, Prepared, Sink
+from core.connector import Delivery, Sink
 from core.database import Database, Driver, driver
 from core.discovery import Routes
-from core.errors import BusError, ConfigError, IdReused, Permanent, Retryable, Unavailable, UnknownKind
+from core.errors import BusError, ConfigError, IdReused, MalformedXml, Permanent, Retryable, Unavailable, UnknownKind
 from core.journal import Addressed, Event, Journal
-from core.message import Message
+from core.message import Message, Outcome
 from core.outgoing import Outgoing
 from core.queues import Claimed, Failed, Queues
 from core.route import Context, Retry, Route
@@ -85,18 +86,30 @@ class Engine:
 
     def accept(self, deliveries: Sequence[Delivery]) -> list[Accepted]:
         """Journal a batch in one commit, then acknowledge each. Raises Unavailable with nothing acknowledged."""
+        accepted = self._keep([(one.message, one.problem) for one in deliveries])
+        self._acknowledge(deliveries, accepted)
+        return accepted
+
+    def put(self, messages: Sequence[Message]) -> list[Accepted]:
+        """Journal messages that nobody waits to hear about: commands, schedules, resends. Raises Unavailable."""
+        return self._keep([(message, None) for message in messages])
+
+    def _keep(self, given: Sequence[tuple[Message, Permanent | None]]) -> list[Accepted]:
+        if not given:
+            return []
         with self.database.transaction() as connection:
             db = driver(connection)
-            addressed = [self._address(db, one.message, one.problem) for one in deliveries]
+            addressed = [self._address(db, *one) for one in given]
             new = self.journal.add(db, addressed)
             accepted = [
                 Accepted(one.message.id, repeated=False) if one.message.id in new else self._absorb(db, one.message)
                 for one in addressed
             ]
             self.journal.record(db, [_put_aside(one) for one in addressed if one.reason and one.message.id in new])
-            self.outgoing.answered(db, [one.message for one in addressed if one.message.id in new])
-        self._wake_all({one.queue for one in addressed if one.state == "ready"})
-        self._acknowledge(deliveries, accepted)
+            # An answer that was put aside (a bad signature) may be a forgery: the true one is still awaited.
+            ready = [one for one in addressed if one.state == "ready"]
+            self.outgoing.answered(db, [one.message for one in ready if one.message.id in new])
+        self._wake_all({one.queue for one in ready})
         return accepted
 
     def _address(self, db: Driver, message: Message, problem: Permanent | None) -> Addressed:
@@ -117,9 +130,11 @@ class Engine:
         if route is None and message.queue not in self.sinks and problem is None:
             what = f"Нет очереди {message.queue}" if message.queue else f"Неизвестный вид сведений {message.kind}"
             problem = UnknownKind(f"{what}: подключите её в настройках (omsbus new kind …) и отправьте повторно")
-        if route is not None and not message.key and route.key is not None:
-            with contextlib.suppress(Permanent):  # an unreadable document has no key; validation will say why
-                message = message.but(key=route.key(message))
+        if route is not None and not message.key and problem is None:
+            try:
+                message = message.but(key=order_key(route, message))
+            except Exception as error:  # a route's own program
+                problem = _no_key(error)
         queue = message.queue or (route.name if route else UNKNOWN_QUEUE)
         kind = route.name if route and message.kind in self.routes.by_root else message.kind
         message = message.but(version=version, kind=kind)
@@ -162,8 +177,14 @@ class Engine:
                 # It will come again, be absorbed as a repeat and be acknowledged then.
                 _log.warning("not acknowledged", message_id=str(one.message_id), reason=error.reason)
                 events.append(Event(one.message_id, "not acknowledged", error.reason, error.detail))
-        with self.database.transaction(durable=False) as connection:
-            self.journal.record(driver(connection), events)
+            except Exception as error:  # a defect of the connector; the others want their acknowledgement all the same
+                _log.exception("not acknowledged", message_id=str(one.message_id))
+                events.append(Event(one.message_id, "not acknowledged", f"Ошибка коннектора: {type(error).__name__}"))
+        try:
+            with self.database.transaction(durable=False) as connection:
+                self.journal.record(driver(connection), events)
+        except Unavailable as error:  # the messages themselves are safe
+            _log.warning("acknowledgements not noted", reason=error.reason)
 
     def expire(self) -> None:
         """Tell the routes whose questions nobody answered in time."""
@@ -171,11 +192,8 @@ class Engine:
             db = driver(connection)
             addressed = [self._address(db, one, None) for one in self.outgoing.overdue(db)]
             self.journal.add(db, addressed)
+            self.journal.record(db, [_put_aside(one) for one in addressed if one.reason])
         self._wake_all({one.queue for one in addressed})
-
-    def put(self, messages: Sequence[Message]) -> list[Accepted]:
-        """Accept messages that nobody waits to hear about: commands, schedules, resends."""
-        return self.accept([_Own(message) for message in messages])
 
     # ── claim → validate → transform → handle → commit ───────────────────────────────────────────────────────────
 
@@ -206,24 +224,23 @@ class Engine:
     def _handle(self, connection: sa.Connection, route: Route, claimed: Sequence[Claimed], batch: _Batch) -> None:
         """Run the handlers: all in one savepoint, or, when something fails, each in its own."""
         db = driver(connection)
-        try:
+
+        def run(some: Sequence[Claimed]) -> None:
             with self._savepoint(connection) as session:
-                done = [(one, *self._run(db, session, route, one, batch.made[one.seq])) for one in claimed]
+                done = [(one, *self._run(db, session, route, one, batch.made[one.seq])) for one in some]
+                self.journal.add(db, [emitted for _, all_emitted, _ in done for emitted in all_emitted])
             for one, emitted, notes in done:
                 batch.add(one, emitted, notes)
-            return
-        except Exception:  # found out below, one by one, whose fault it is
-            if connection.invalidated or db.closed:
-                raise
 
-        def alone(one: Claimed) -> bool:
-            with self._savepoint(connection) as session:
-                emitted, notes = self._run(db, session, route, one, batch.made[one.seq])
-            batch.add(one, emitted, notes)
-            return True
-
+        if len(claimed) > 1:
+            try:
+                run(claimed)
+                return
+            except Exception:  # found out below, one by one, whose fault it is
+                if connection.invalidated or db.closed:
+                    raise
         for one in claimed:
-            batch.attempt(one, alone, keep=False)
+            batch.attempt(one, lambda one: run([one]), keep=False)
 
     def _run(
         self, db: Driver, session: Session, route: Route, claimed: Claimed, body: stages.Body
@@ -237,19 +254,20 @@ class Engine:
         return emitted, context.notes
 
     def _emit(self, db: Driver, route: Route, cause: Message, message: Message) -> Addressed:
+        if message.id == cause.id:  # passed on: a message of its own, else the journal would take it for a repeat
+            message = message.but(id=uuid7(), source="bus", external_id="", in_reply_to="")
         return self._address(db, message.but(cause=cause.id, replies_to=message.replies_to or route.name), problem=None)
 
     @contextlib.contextmanager
     def _savepoint(self, connection: sa.Connection) -> Iterator[Session]:
-        # In this mode the session itself is the savepoint, and a handler's commit can't end our transaction.
-        with Session(connection, join_transaction_mode="create_savepoint", expire_on_commit=False) as session:
+        # In this mode the session itself is the savepoint.
+        with _Session(connection, join_transaction_mode="create_savepoint", expire_on_commit=False) as session:
             yield session
-            session.commit()
+            Session.commit(session)
 
     def _settle(self, db: Driver, queue: str, batch: _Batch, state: str, retry: Retry) -> None:
         """Write down what became of a batch; the caller commits."""
         self.queues.finish(db, queue, batch.done, state)
-        self.journal.add(db, batch.emitted)
         batch.events += [_put_aside(one) for one in batch.emitted if one.reason]
         self.queues.fail(db, queue, [one for error in batch.failed for one in self._verdict(batch, *error, retry)])
         if batch.stopped:
@@ -289,12 +307,16 @@ class Engine:
                 return 0
             claimed = self.queues.claim(db, queue, limit, only=q.NOT_PREPARED, follow=False)
             batch = _Batch(queue)
-            for one in claimed:
-                if batch.attempt(one, lambda one: sink.prepare(one.message)):
-                    prepared: Prepared = batch.made[one.seq]
+
+            def prepare(one: Claimed) -> None:
+                prepared = sink.prepare(one.message)
+                with db.transaction():  # a savepoint
                     self.outgoing.add(db, queue, one.message, prepared)
-                    note = f"Подготовлено под идентификатором {prepared.external_id}"
-                    batch.events.append(Event(one.message.id, "prepared", note, attempt=one.attempts + 1))
+                note = f"Подготовлено под идентификатором {prepared.external_id}"
+                batch.events.append(Event(one.message.id, "prepared", note, attempt=one.attempts + 1))
+
+            for one in claimed:
+                batch.attempt(one, prepare, keep=False)
             self._settle(db, queue, batch, "sent", SINK_RETRY)
         return len(claimed)
 
@@ -314,11 +336,15 @@ class Engine:
                     break
                 try:
                     began = time.monotonic()
+                    if one.problem:
+                        raise one.problem
                     prepared = self.outgoing.prepared(db, one.message.id)
                     receipt = sink.send(one.message, prepared, repeated=sends[one.message.id] > 1)
                 except Unavailable as error:
                     resting = error
                     batch.events.append(Event(one.message.id, "unavailable", error.reason, error.detail))
+                except psycopg.Error:  # our own database: all of this batch comes again
+                    raise
                 except Exception as error:
                     if isinstance(error, Retryable) and error.renew:
                         q.renew(db, one.message.id)
@@ -365,6 +391,8 @@ class _Batch:
         if one.message.key in self._blocked_keys:
             return False
         try:
+            if one.problem:
+                raise one.problem
             made = work(one)
         except psycopg.errors.OperationalError as error:
             self._fail(one, _as_retryable(error))
@@ -394,27 +422,42 @@ class _Batch:
         self.events.append(Event(one.message.id, "handled", note, "", one.attempts + 1, "", taken_ms, body.output))
 
 
-class _Own:
-    """A delivery that nobody waits for."""
+class _Session(Session):
+    """What handlers get: their writes live and die with the message, so they can't end its transaction."""
 
-    problem: Permanent | None = None
+    def commit(self) -> None:
+        raise RuntimeError("A handler must not commit: its writes, its messages and its state are one transaction")
 
-    def __init__(self, message: Message) -> None:
-        self.message = message
+    def rollback(self) -> None:
+        raise RuntimeError("A handler must not roll back: raise an error instead, or use begin_nested()")
 
-    def ack(self) -> None:
-        pass
 
-    def reject(self, reason: Permanent) -> None:
-        pass
+def order_key(route: Route, message: Message) -> str:
+    """The key under which the message waits for its turn. Raises whatever the route's own function does."""
+    if route.key is None or message.outcome not in (Outcome.REQUEST, Outcome.ANSWER):
+        return ""
+    try:
+        return route.key(message)
+    except MalformedXml:
+        return ""  # validation will say why
 
 
 def pause(retry: Retry, attempt: int, error: Exception) -> float:
     """Seconds until the next attempt: what the error asks for, else exponential with jitter."""
     if isinstance(error, Retryable) and error.pause_s is not None:
         return error.pause_s
-    steady = min(retry.first_s * retry.factor ** (attempt - 1), retry.most_s)
+    try:
+        steady = min(retry.first_s * retry.factor ** (attempt - 1), retry.most_s)
+    except OverflowError:  # after days of attempts
+        steady = retry.most_s
     return steady * random.uniform(1 - retry.jitter, 1 + retry.jitter)
+
+
+def _no_key(error: Exception) -> Permanent:
+    return Permanent(
+        f"Не определить, за какими сообщениями это идёт по порядку ({type(error).__name__}). Проверьте содержимое: "
+        "если оно верно, исправьте Route.key маршрута; затем отправьте повторно"
+    )
 
 
 def _put_aside(one: Addressed) -> Event:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from core.database import Driver
+import psycopg
+
+from core.database import Driver, Row, storable, storable_json
 from core.message import Attachment, Message, Outcome
 from core.payloads import PayloadStore
 
@@ -56,8 +57,11 @@ class Journal:
         """
         if not addressed:
             return set()
-        rows = [self._row(db, one) for one in addressed]
-        found = db.execute(_INSERT, [list(column) for column in zip(*rows, strict=True)])
+        unique: dict[UUID, Addressed] = {}
+        for one in addressed:
+            unique.setdefault(one.message.id, one)
+        rows = [self._row(db, one) for one in unique.values()]
+        found = _by_columns(db, _INSERT, rows)
         return {row[0] for row in found}
 
     def _row(self, db: Driver, one: Addressed) -> tuple[Any, ...]:
@@ -66,27 +70,27 @@ class Journal:
         received, received_payload = self._payloads.split(db, message.received)
         return (
             message.id,
-            message.kind,
-            message.version,
-            message.key,
-            message.source,
-            message.external_id or str(message.id),
+            storable(message.kind),
+            storable(message.version),
+            storable(message.key),
+            storable(message.source),
+            storable(message.external_id) or str(message.id),
             message.digest(),
             str(message.outcome),
             message.cause,
-            message.in_reply_to,
-            message.replies_to,
+            storable(message.in_reply_to),
+            storable(message.replies_to),
             message.reply_within_s,
-            json.dumps(dict(message.headers), ensure_ascii=False).replace("\\u0000", ""),
-            json.dumps([_attachment_json(a) for a in message.attachments], ensure_ascii=False).replace("\\u0000", ""),
+            storable_json(message.headers),
+            f"[{', '.join(map(_attachment_json, message.attachments))}]",
             body,
             body_payload,
             received,
             received_payload,
-            one.queue,
+            storable(one.queue),
             one.state,
             one.error,
-            one.reason,
+            storable(one.reason),
         )
 
     def record(self, db: Driver, events: Iterable[Event]) -> None:
@@ -99,22 +103,22 @@ class Journal:
                     event.message_id,
                     event.stage,
                     event.attempt,
-                    event.actor,
-                    event.note.replace("\x00", ""),
-                    event.detail.replace("\x00", ""),
+                    storable(event.actor),
+                    storable(event.note),
+                    storable(event.detail),
                     event.duration_ms,
                     output,
                     payload,
                 )
             )
         if rows:
-            db.execute(_RECORD, [list(column) for column in zip(*rows, strict=True)])
+            _by_columns(db, _RECORD, rows)
 
     def twin(self, db: Driver, message: Message) -> tuple[UUID, str] | None:
         """(id, fingerprint) of the message that came earlier under the same source and external id."""
-        return db.execute(  # type: ignore[return-value]
+        return db.execute(
             "SELECT id, fingerprint FROM bus.message WHERE source = %s AND external_id = %s",
-            (message.source, message.external_id),
+            (storable(message.source), storable(message.external_id)),
         ).fetchone()
 
     def load(self, db: Driver, ids: Sequence[UUID]) -> list[Message]:
@@ -129,8 +133,8 @@ class Journal:
             return None
         return self._payloads.join(db, row[0], row[1])
 
-    def message_of(self, db: Driver, row: Sequence[Any]) -> Message:
-        """A Message out of the columns `Journal.columns`."""
+    def message_of(self, db: Driver, row: Sequence[Any], *, with_body: bool = True) -> Message:
+        """A Message out of the columns `Journal.columns`. Raises Permanent or Retryable when its payload is lost."""
         (id_, kind, version, key, source, external_id, fingerprint, outcome, cause, in_reply_to) = row[:10]
         replies_to, reply_within_s, headers, attachments, body, body_payload = row[10:16]
         return Message(
@@ -148,27 +152,31 @@ class Journal:
             reply_within_s=reply_within_s,
             headers=headers,
             attachments=tuple(Attachment(**a) for a in attachments),
-            body=self._payloads.join(db, body, body_payload),
+            body=self._payloads.join(db, body, body_payload) if with_body else b"",
         )
 
     columns = _COLUMNS
 
 
-def _attachment_json(attachment: Attachment) -> dict[str, Any]:
-    return {
-        "name": attachment.name,
-        "media_type": attachment.media_type,
-        "payload": attachment.payload,
-        "headers": dict(attachment.headers),
-    }
+def _by_columns(db: Driver, sql: str, rows: Sequence[tuple[Any, ...]]) -> psycopg.Cursor[Row]:
+    """Execute with one array a column. Arrays of bytes go in binary form: escaping them as text costs more than all
+    the rest."""
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    places = ["%b" if any(isinstance(value, bytes) for value in column) else "%s" for column in columns]
+    return db.execute(sql.format(*places), columns)
+
+
+def _attachment_json(attachment: Attachment) -> str:
+    values = {"name": attachment.name, "media_type": attachment.media_type, "payload": attachment.payload}
+    return f'{storable_json(values)[:-1]}, "headers": {storable_json(attachment.headers)}}}'
 
 
 _INSERT = """
 WITH given AS (
     SELECT * FROM unnest(
-        %s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::uuid[],
-        %s::text[], %s::text[], %s::float8[], %s::text[], %s::text[], %s::bytea[], %s::text[], %s::bytea[], %s::text[],
-        %s::text[], %s::text[], %s::text[], %s::text[]
+        {}::uuid[], {}::text[], {}::text[], {}::text[], {}::text[], {}::text[], {}::text[], {}::text[], {}::uuid[],
+        {}::text[], {}::text[], {}::float8[], {}::text[], {}::text[], {}::bytea[], {}::text[], {}::bytea[], {}::text[],
+        {}::text[], {}::text[], {}::text[], {}::text[]
     ) WITH ORDINALITY AS given (
         id, kind, version, key, source, external_id, fingerprint, outcome, cause,
         in_reply_to, replies_to, reply_within_s, headers, attachments, body, body_payload, received, received_payload,
@@ -191,6 +199,6 @@ RETURNING message_id
 
 _RECORD = """
 INSERT INTO bus.event (message_id, stage, attempt, actor, note, detail, duration_ms, output, output_payload)
-SELECT * FROM unnest(%s::uuid[], %s::text[], %s::int[], %s::text[], %s::text[], %s::text[], %s::real[],
-                     %s::bytea[], %s::text[])
+SELECT * FROM unnest({}::uuid[], {}::text[], {}::int[], {}::text[], {}::text[], {}::text[], {}::real[],
+                     {}::bytea[], {}::text[])
 """

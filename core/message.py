@@ -12,7 +12,6 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 
-
 class Outcome(StrEnum):
     """What a message says about an earlier message of ours. A message that answers nothing is a REQUEST."""
 

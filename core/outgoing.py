@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from core.connector import Prepared
-from core.database import Database, Driver, driver
+from core.database import Database, Driver, driver, storable, storable_json
 from core.message import Message, Outcome
 from core.payloads import PayloadStore
 from core.replies import Reply
@@ -42,10 +41,10 @@ class Outgoing:
             (
                 message.id,
                 sink,
-                prepared.external_id,
+                storable(prepared.external_id),
                 body,
                 payload,
-                json.dumps(dict(prepared.headers), ensure_ascii=False),
+                storable_json(prepared.headers),
                 message.replies_to,
             ),
         )
@@ -66,7 +65,7 @@ class Outgoing:
                 "UPDATE bus.outgoing SET sends = sends + 1 WHERE message_id = ANY(%s) RETURNING message_id, sends",
                 (list(ids),),
             )
-            return dict(rows.fetchall())  # type: ignore[arg-type]
+            return dict(rows.fetchall())
 
     def confirmed(self, db: Driver, message: Message) -> None:
         """The far side has it; from now on its answer is awaited."""
@@ -81,7 +80,7 @@ class Outgoing:
         row = db.execute(
             "SELECT o.message_id, o.replies_to, m.key, m.kind FROM bus.outgoing o JOIN bus.message m "
             "ON m.id = o.message_id WHERE o.sink = %s AND o.external_id = %s",
-            (sink, external_id),
+            (sink, storable(external_id)),
         ).fetchone()
         return Question(*row) if row else None
 

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from core.database import Driver
+from core.database import Driver, storable
+from core.errors import BusError
 from core.journal import Journal
 from core.message import Message
 
@@ -25,11 +26,15 @@ UNFINISHED = ("ready", "held", "retry", "quarantined")
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A message locked by this transaction. attempts: how many times it failed before."""
+    """A message locked by this transaction. attempts: how many times it failed before.
+
+    problem: its body could not be read; then `message.body` is empty.
+    """
 
     seq: int
     attempts: int
     message: Message
+    problem: BusError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +60,23 @@ ORDER BY e.seq LIMIT %(limit)s
 FOR UPDATE OF e SKIP LOCKED
 """
 
-# Whoever holds the lock of a key's first unfinished message owns the whole key, so these can't be locked elsewhere
-# for longer than an operator's click.
+# A key has one owner at a time. The lock of its first message is not enough: a still earlier one may become visible
+# when the intake that wrote it commits late.
+_OWN_KEYS = """
+SELECT key FROM unnest(%s::text[]) AS key WHERE pg_try_advisory_xact_lock(hashtextextended(%s || '/' || key, 0))
+"""
+
+# Only the unbroken run: what stands behind a failed message waits, however healthy it is. The owner of the key
+# waits here for an operator's click at most.
 _FOLLOWERS = """
 SELECT e.seq, e.attempts, e.key, {columns}
 FROM bus.entry e JOIN bus.message m USING (seq)
 WHERE e.queue = %(queue)s AND e.key = ANY(%(keys)s) AND e.key <> '' AND NOT e.seq = ANY(%(heads)s)
-  AND e.state IN ('ready', 'held', 'retry', 'quarantined')
+  AND e.state IN ('ready', 'held')
+  AND NOT EXISTS (
+        SELECT 1 FROM bus.entry b
+        WHERE b.queue = e.queue AND b.key = e.key AND b.key <> '' AND b.seq < e.seq
+          AND b.state IN ('retry', 'quarantined'))
 ORDER BY e.seq LIMIT %(limit)s
 FOR UPDATE OF e
 """
@@ -82,11 +97,23 @@ class Queues:
         values: dict[str, Any] = {"queue": queue, "limit": limit}
         rows = db.execute(_HEADS.format(columns=Journal.columns, extra=only), values).fetchall()
         keys = sorted({row[2] for row in rows if row[2]})
+        if keys:
+            owned = {row[0] for row in db.execute(_OWN_KEYS, (keys, queue))}
+            rows = [row for row in rows if not row[2] or row[2] in owned]
+            keys = sorted(owned)
         if follow and keys and len(rows) < limit:
             values.update(keys=keys, heads=[row[0] for row in rows], limit=limit - len(rows))
             rows += db.execute(_FOLLOWERS.format(columns=Journal.columns), values).fetchall()
             rows.sort(key=lambda row: row[0])
-        return [Claimed(row[0], row[1], self._journal.message_of(db, row[3:])) for row in rows]
+        return [self._claimed(db, row) for row in rows]
+
+    def _claimed(self, db: Driver, row: Sequence[Any]) -> Claimed:
+        problem: BusError | None = None
+        try:
+            message = self._journal.message_of(db, row[3:])
+        except BusError as error:  # one lost payload must not keep the whole queue from being claimed
+            problem, message = error, self._journal.message_of(db, row[3:], with_body=False)
+        return Claimed(row[0], row[1], message.but(key=row[2]) if message.key != row[2] else message, problem)
 
     def finish(self, db: Driver, queue: str, done: Sequence[Claimed], state: str) -> None:
         """Mark as handled or sent, and let the keys that waited behind a failure go on."""
@@ -117,7 +144,7 @@ class Queues:
                 {
                     "state": one.state,
                     "error": one.error,
-                    "reason": one.reason.replace("\x00", ""),
+                    "reason": storable(one.reason),
                     "pause_s": one.pause_s,
                     "seq": one.claimed.seq,
                 },
@@ -131,7 +158,12 @@ class Queues:
 
     def sweep(self, db: Driver) -> list[str]:
         """Bring back what is due and what lost its wake-up; the names of queues that have work and may run."""
-        db.execute("UPDATE bus.entry SET state = 'ready' WHERE state = 'retry' AND due_at <= clock_timestamp()")
+        # What somebody has locked is skipped and looked at a sweep later: no waiting, no deadlocks with workers.
+        db.execute("""
+            UPDATE bus.entry SET state = 'ready' WHERE seq IN (
+                SELECT seq FROM bus.entry WHERE state = 'retry' AND due_at <= clock_timestamp()
+                FOR UPDATE SKIP LOCKED)
+        """)
         # A message that arrived behind a failed one is parked, so that claims need not look at it each time. The
         # failed one is locked first: while a worker has it, its key is that worker's.
         db.execute("""
@@ -140,13 +172,17 @@ class Queues:
                 WHERE key <> '' AND state IN ('retry', 'quarantined')
                 FOR SHARE SKIP LOCKED
             )
-            UPDATE bus.entry e SET state = 'held' FROM failed f
-            WHERE e.queue = f.queue AND e.key = f.key AND e.seq > f.seq AND e.state = 'ready'
+            UPDATE bus.entry SET state = 'held' WHERE seq IN (
+                SELECT e.seq FROM bus.entry e JOIN failed f ON e.queue = f.queue AND e.key = f.key AND e.seq > f.seq
+                WHERE e.state = 'ready' AND e.key <> ''
+                FOR UPDATE OF e SKIP LOCKED)
         """)
         db.execute("""
-            UPDATE bus.entry e SET state = 'ready' WHERE e.state = 'held' AND NOT EXISTS (
-                SELECT 1 FROM bus.entry b WHERE b.queue = e.queue AND b.key = e.key AND b.key <> '' AND b.seq < e.seq
-                AND b.state IN ('ready', 'held', 'retry', 'quarantined'))
+            UPDATE bus.entry SET state = 'ready' WHERE seq IN (
+                SELECT e.seq FROM bus.entry e WHERE e.state = 'held' AND NOT EXISTS (
+                    SELECT 1 FROM bus.entry b WHERE b.queue = e.queue AND b.key = e.key AND b.key <> ''
+                      AND b.seq < e.seq AND b.state IN ('ready', 'held', 'retry', 'quarantined'))
+                FOR UPDATE OF e SKIP LOCKED)
         """)
         rows = db.execute("""
             SELECT q.name FROM bus.queue q

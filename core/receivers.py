@@ -58,11 +58,14 @@ class Receivers:
                     failures = self._poll(name, source, failures)
                     pause_s = source.interval_s * random.uniform(0.9, 1.1)
                     if failures:
-                        pause_s = max(pause_s, min(2.0**failures, REST_MOST_S))
+                        pause_s = max(pause_s, min(2.0 ** min(failures, 10), REST_MOST_S))
                     due = time.monotonic() + pause_s
             except Unavailable as error:
                 _log.warning("database away", source=name, reason=error.reason)
-            self._stopping.wait(min(LOOK_S, max(0.01, due - time.monotonic())))
+            except Exception:  # whatever it is, the polling of this source goes on
+                _log.exception("source failed", source=name)
+            until_due_s = due - time.monotonic()
+            self._stopping.wait(min(LOOK_S, until_due_s) if until_due_s > 0 else LOOK_S)
 
     def _wanted(self, name: str, due: float) -> bool:
         """The interval is over and the source runs, or somebody asked for a poll (a paused one obeys too)."""
@@ -84,7 +87,7 @@ class Receivers:
         try:
             for _ in range(POLL_MOST):
                 deliveries = source.receive()
-                if not deliveries or (self._stopping.is_set() and not deliveries):
+                if not deliveries:
                     break
                 taken += len(self._engine.accept(deliveries))
                 if self._stopping.is_set():

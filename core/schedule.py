@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from croniter import croniter
+from croniter import CroniterError, croniter
 
 from core.errors import ConfigError
 
@@ -35,8 +35,12 @@ class Schedule:
     missed: str = "once"
 
     def __post_init__(self) -> None:
-        if not croniter.is_valid(self.cron):
+        if len(self.cron.split()) not in (5, 6) or not croniter.is_valid(self.cron):
             raise ConfigError(f"Расписание {self.name}: «{self.cron}» не похоже на cron из 5 или 6 полей")
+        try:
+            croniter(self.cron).get_next()
+        except CroniterError:
+            raise ConfigError(f"Расписание {self.name}: день по «{self.cron}» никогда не наступит") from None
         if self.missed not in MISSED:
             raise ConfigError(f"Расписание {self.name}: политика пропусков {self.missed}, а бывает {', '.join(MISSED)}")
         try:

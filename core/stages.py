@@ -92,7 +92,11 @@ def transformer(path: str) -> Transform:
     found = cache.get(path)
     if found is None:
         found = cache[path] = _load_transformer(HOUSE / "transformers" / path)
-    return found  # type: ignore[no-any-return]
+    return found
+
+
+_NOTHING = etree.XSLTAccessControl.DENY_ALL  # type: ignore[attr-defined]
+"""What a running transform may touch besides its document."""
 
 
 def _load_transformer(path: Path) -> Transform:
@@ -106,7 +110,7 @@ def _load_transformer(path: Path) -> Transform:
         spec.loader.exec_module(module)
         return module.transform  # type: ignore[no-any-return]
     try:
-        style = etree.XSLT(etree.parse(path, _house_parser()), access_control=etree.XSLTAccessControl.DENY_ALL)
+        style = etree.XSLT(etree.parse(path, _house_parser()), access_control=_NOTHING)
     except (etree.XSLTParseError, etree.XMLSyntaxError) as error:
         raise ConfigError(f"Преобразование {path} не компилируется: {error}") from error
 
@@ -134,7 +138,7 @@ def _compiled(path: str) -> etree.XMLSchema:
         except (etree.XMLSchemaParseError, etree.XMLSyntaxError) as error:
             raise ConfigError(f"Схема {file} не компилируется: {error}") from error
         cache[path] = found
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 _local = threading.local()

@@ -25,9 +25,9 @@ def upgrade() -> None:
         reply_within_s  double precision,
         headers         jsonb NOT NULL,
         attachments     jsonb NOT NULL,
-        body            bytea,
+        body            bytea STORAGE EXTERNAL,
         body_payload    text,
-        received        bytea,
+        received        bytea STORAGE EXTERNAL,
         received_payload text,
         accepted_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
         UNIQUE (source, external_id)
@@ -68,7 +68,7 @@ def upgrade() -> None:
         note        text NOT NULL DEFAULT '',
         detail      text NOT NULL DEFAULT '',
         duration_ms real,
-        output      bytea,
+        output      bytea STORAGE EXTERNAL,
         output_payload text
     );
     CREATE INDEX event_message ON bus.event (message_id, seq);
@@ -78,7 +78,7 @@ def upgrade() -> None:
         message_id   uuid PRIMARY KEY,
         sink         text NOT NULL,
         external_id  text NOT NULL,
-        body         bytea,
+        body         bytea STORAGE EXTERNAL,
         body_payload text,
         headers      jsonb NOT NULL,
         replies_to   text NOT NULL,
@@ -127,7 +127,7 @@ def upgrade() -> None:
         sha256      text PRIMARY KEY,
         size_bytes  bigint NOT NULL,
         codec       text NOT NULL,
-        data        bytea,
+        data        bytea STORAGE EXTERNAL,
         blob        text,
         stored_at   timestamptz NOT NULL DEFAULT clock_timestamp()
     );

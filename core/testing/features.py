@@ -77,7 +77,9 @@ def merge(
     known: Mapping[str, Iterable[str]], proved: Mapping[str, Iterable[str]], ran: set[str], is_gone: Any
 ) -> dict[str, list[str]]:
     """The proofs after a run: {feature: sorted tests}. `proved`: {test: features} of those that passed now."""
-    merged = {feature: {one for one in tests if one not in ran and not is_gone(one)} for feature, tests in known.items()}
+    merged = {
+        feature: {one for one in tests if one not in ran and not is_gone(one)} for feature, tests in known.items()
+    }
     for test, features in proved.items():
         for feature in features:
             merged.setdefault(feature, set()).add(test)

@@ -1,0 +1,240 @@
+"""The engine under random histories (hypothesis, real PostgreSQL): whatever the order of events, it keeps its word."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter, defaultdict
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
+
+from core import operations
+from core.errors import ConfigError, Permanent, Retryable, Unavailable
+from core.message import Message
+from core.route import Context, Retry, Route
+
+STATES = {"ready", "held", "retry", "quarantined", "handled", "sent", "dropped"}
+UNFINISHED = {"ready", "held", "retry", "quarantined"}
+
+
+class Crash(BaseException):
+    """The process dies here, as far as the engine can tell."""
+
+
+TROUBLES = {
+    "none": None,
+    "retry": Retryable("Позже", pause_s=0.0),
+    "permanent": Permanent("Нет"),
+    "config": ConfigError("Настройте"),
+    "defect": KeyError("defect"),
+    "crash": Crash(),
+}
+WAY_OUT = {**TROUBLES, "away": Unavailable("Нет связи", pause_s=0.0), "renew": Retryable("Заново", renew=True)}
+
+
+@pytest.mark.feature("BUS-02", "BUS-03")
+def test_whatever_happens_nothing_is_lost_doubled_or_overtaken(
+    bus_of: Any, far: Any, look: Any, effects: Any, sweep: Any, make_due: Any
+) -> None:
+    trouble: dict[bytes, str] = {}
+    way_out: dict[bytes, str] = {}
+
+    def handle(_body: Any, context: Context) -> Any:
+        message = context.message
+        effects.write(context, str(message.id))
+        yield Message(kind="out", queue="far", body=b"out:" + message.body, key=message.key)
+        if error := TROUBLES[trouble.get(message.body, "none")]:
+            raise error
+
+    route = Route("t.work", title="Работа", retry=Retry(attempts=3), key=lambda m: m.body.decode().partition("/")[0])
+    route.handler(handle)
+    arrived: list[tuple[str, bytes]] = []
+
+    def send(message: Message, prepared: Any, *, repeated: bool) -> Any:
+        error = WAY_OUT[way_out.get(message.body, "none")]
+        if error is None or isinstance(error, Crash):
+            arrived.append((prepared.external_id, message.body))
+        if error:
+            raise error
+        return receipt
+
+    receipt = far.send(Message(kind="", body=b""), far.prepare(Message(kind="", body=b"")), repeated=False)
+    far.send = send
+    bus = bus_of([route], [far])
+
+    class Histories(RuleBasedStateMachine):
+        accepted: Bundle[Any] = Bundle("accepted")
+
+        @initialize()
+        def empty(self) -> None:
+            for table in ("bus.message", "bus.entry", "bus.event", "bus.outgoing", "t.effect"):
+                look.do(f"DELETE FROM {table}")
+            look.do("UPDATE bus.queue SET state = 'running', rest_until = NULL, failures = 0")
+            trouble.clear()
+            way_out.clear()
+            arrived.clear()
+            far.acked.clear()
+            self.number = 0
+            self.dropped: set[Any] = set()
+            self.copies: Counter[bytes] = Counter()
+            self.originals: dict[Any, bytes] = {}
+
+        # ── what may happen ──────────────────────────────────────────────────────────────────────────────────────
+
+        @rule(
+            target=accepted,
+            batch=st.lists(st.tuples(st.sampled_from(["a", "b", ""]), st.sampled_from(sorted(TROUBLES))), max_size=4),
+            way=st.sampled_from(sorted(WAY_OUT)),
+        )
+        def accept(self, batch: list[tuple[str, str]], way: str) -> Any:
+            offers = []
+            for key, name in batch:
+                self.number += 1
+                body = f"{key}/{self.number}".encode()
+                trouble[body] = name
+                way_out[b"out:" + body] = way
+                offers.append(far.offer(str(self.number), body))
+            bus.engine.accept(offers)
+            self.originals |= {one.message.id: one.message.body for one in offers}
+            return multiple(*offers)
+
+        @rule(offer=accepted)
+        def it_comes_again(self, offer: Any) -> None:
+            again = far.offer(offer.message.external_id, offer.message.body)
+            [found] = bus.engine.accept([again])
+            assert (found.repeated, found.message_id) == (True, offer.message.id)
+
+        @rule(offer=accepted)
+        def its_id_is_used_for_another_body(self, offer: Any) -> None:
+            body = offer.message.body + b"!"
+            [found] = bus.engine.accept([far.offer(offer.message.external_id, body)])
+            self.originals[found.message_id] = body
+
+        @rule(queue=st.sampled_from(["t.work", "far"]), limit=st.integers(1, 6))
+        def a_worker_comes(self, queue: str, limit: int) -> None:
+            with contextlib.suppress(Crash):
+                bus.engine.drain(queue, limit)
+
+        @rule(offer=accepted)
+        def its_trouble_ends(self, offer: Any) -> None:
+            trouble[offer.message.body] = "none"
+            way_out[b"out:" + offer.message.body] = "none"
+
+        @rule()
+        def time_passes(self) -> None:
+            make_due()
+
+        @rule()
+        def the_sweep_runs(self) -> None:
+            sweep(bus)
+            orphans = look.rows(
+                "SELECT e.seq FROM bus.entry e WHERE e.state = 'held' AND NOT EXISTS (SELECT 1 FROM bus.entry b "
+                "WHERE b.queue = e.queue AND b.key = e.key AND b.seq < e.seq "
+                "AND b.state IN ('ready', 'held', 'retry', 'quarantined'))"
+            )
+            assert not orphans, "held behind nothing"
+
+        @rule(offer=accepted)
+        def an_operator_resends(self, offer: Any) -> None:
+            if self._state(offer.message.id) not in UNFINISHED:
+                self.copies[offer.message.body] += 1
+                trouble[offer.message.body] = "none"
+            operations.resend(bus, [offer.message.id], actor="x")
+
+        @rule(offer=accepted)
+        def an_operator_drops(self, offer: Any) -> None:
+            if operations.drop(bus, [offer.message.id], actor="x", reason="x"):
+                self.dropped.add(offer.message.id)
+
+        @rule(queue=st.sampled_from(["t.work", "far"]), state=st.sampled_from(["paused", "running"]))
+        def an_operator_turns_a_queue(self, queue: str, state: str) -> None:
+            operations.set_state(bus, queue, state, actor="x")
+
+        # ── what must hold ───────────────────────────────────────────────────────────────────────────────────────
+
+        @invariant()
+        def nothing_acknowledged_is_lost(self) -> None:
+            if not hasattr(self, "originals"):
+                return
+            rows = look.rows("SELECT message_id, state FROM bus.entry")
+            assert {state for _, state in rows} <= STATES
+            found = {message_id for message_id, _ in rows}
+            assert self.originals.keys() <= found
+
+        @invariant()
+        def an_effect_stands_exactly_where_handled_stands_and_once(self) -> None:
+            handled = Counter(
+                str(row[0]) for row in look.rows("SELECT message_id FROM bus.entry WHERE state='handled'")
+            )
+            assert Counter(effects.texts()) == handled
+            emitted = look.one("SELECT count(*) FROM bus.message WHERE kind = 'out'")
+            assert emitted == len(effects.texts())
+
+        @invariant()
+        def nothing_overtakes_within_its_key(self) -> None:
+            by_key = defaultdict(list)
+            for key, seq in look.rows(
+                "SELECT e.key, e.seq FROM t.effect f JOIN bus.entry e ON e.message_id::text = f.text "
+                "WHERE e.key <> '' ORDER BY f.n"
+            ):
+                by_key[key].append(seq)
+            assert all(seqs == sorted(seqs) for seqs in by_key.values())
+
+        @invariant()
+        def nothing_is_sent_under_two_ids_unless_renewed(self) -> None:
+            ids = defaultdict(set)
+            for external_id, body in arrived:
+                ids[body].add(external_id)
+            sent = Counter(look.rows("SELECT m.body FROM bus.entry e JOIN bus.message m USING (seq) "
+                                     "WHERE e.queue = 'far'"))  # fmt: skip
+            assert all(len(found) <= sent[(body,)] for body, found in ids.items())
+
+        def teardown(self) -> None:
+            """In the end everything that nobody dropped has its effect, once, and has been sent."""
+            if not hasattr(self, "originals"):
+                return
+            trouble.clear()
+            way_out.clear()
+            for _ in range(3):
+                for queue in ("t.work", "far"):
+                    operations.set_state(bus, queue, "running", actor="x")
+                waiting = [row[0] for row in look.rows("SELECT message_id FROM bus.entry WHERE state = 'quarantined'")]
+                operations.resend(bus, waiting, actor="x")
+                make_due()
+                sweep(bus)
+                for queue in ("t.work", "far"):
+                    while bus.engine.drain(queue, 64):
+                        pass
+            states = Counter(row[0] for row in look.rows("SELECT state FROM bus.entry"))
+            assert not states.keys() & UNFINISHED
+            done = Counter(row[0] for row in look.rows("SELECT m.body FROM t.effect f JOIN bus.message m ON m.id::text "
+                                                       "= f.text"))  # fmt: skip
+            wanted = Counter(body for one, body in self.originals.items() if one not in self.dropped) + self.copies
+            assert done == wanted
+            assert {body for _, body in arrived} == {b"out:" + body for body in wanted}
+
+        def _state(self, message_id: Any) -> str:
+            return str(look.one("SELECT state FROM bus.entry WHERE message_id = %s", message_id))
+
+    run_state_machine_as_test(
+        Histories,
+        settings=settings(
+            max_examples=40,
+            stateful_step_count=40,
+            derandomize=True,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
