@@ -7,21 +7,16 @@ in-memory transport, the fastest it has: with a real broker it is slower.
 
 from __future__ import annotations
 
-import threading
+import subprocess
+import sys
 import time
-import uuid
-import warnings
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
-import sqlalchemy as sa
-from celery import Celery
-from celery.worker import WorkController
-from lxml import etree
 from pydantic import BaseModel
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from benchmarks.harness import Result, count, in_database, result, scratch_bus, wait_for
+from benchmarks.harness import Result, count, result, scratch_bus, start, wait_for
 from benchmarks.sample import NAMESPACE, STYLE, document
 from core.bus import Bus
 from core.message import Message
@@ -87,8 +82,8 @@ def write_row(body: Fields, ctx: Context) -> Iterator[Message]:
 
 def run(messages: int = 10_000, peer_messages: int = 2_000) -> Result:
     """Rates in messages a second."""
-    with scratch_bus([route], workers=WORKERS) as bus:
-        in_database(bus, lambda db: Table.metadata.create_all(bus.database.engine))
+    with scratch_bus([__name__], workers=WORKERS) as bus:
+        Table.metadata.create_all(bus.database.engine)
         ours = _bus(bus, messages)
         peer = _peer(bus, peer_messages)
     return result(
@@ -108,8 +103,8 @@ def run(messages: int = 10_000, peer_messages: int = 2_000) -> Result:
 
 def fill(bus: Bus, messages: int, first: int = 0) -> None:
     """Journal so many messages."""
-    for start in range(first, first + messages, 500):
-        numbers = range(start, min(start + 500, first + messages))
+    for begin in range(first, first + messages, 500):
+        numbers = range(begin, min(begin + 500, first + messages))
         bus.engine.put([Message(kind=route.name, body=document(number)) for number in numbers])
 
 
@@ -117,7 +112,7 @@ def _bus(bus: Bus, messages: int) -> float:
     fill(bus, messages)
     rows = count(bus, "SELECT count(*) FROM bench_row")
     began = time.monotonic()
-    bus.start(intake=False, work=True, schedule=False)
+    start(bus, [__name__])
     wait_for(bus, "SELECT count(*) FROM bench_row", rows + messages)
     taken_s = time.monotonic() - began
     bus.stop()
@@ -125,33 +120,14 @@ def _bus(bus: Bus, messages: int) -> float:
 
 
 def _peer(bus: Bus, messages: int) -> float:
-    app = Celery("peer", broker="memory://", set_as_current=False)
-    app.conf.update(task_ignore_result=True, worker_prefetch_multiplier=64, worker_hijack_root_logger=False)
-    app.conf.broker_transport_options = {"polling_interval": 0.001}
-    local = threading.local()
-
-    @app.task(name="peer.handle")
-    def handle(body: str) -> None:
-        if not hasattr(local, "style"):
-            local.style = etree.XSLT(etree.parse(STYLE))
-        made = local.style(etree.fromstring(body.encode())).getroot()
-        with bus.database.engine.begin() as connection:
-            connection.execute(sa.insert(Row).values({child.tag: child.text for child in made}))
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        worker: Any = WorkController(
-            app=app, pool_cls="threads", concurrency=WORKERS, without_mingle=True, without_gossip=True,
-            without_heartbeat=True, quiet=True, hostname=f"peer-{uuid.uuid4().hex[:8]}",
-        )  # fmt: skip
-    for number in range(messages):
-        app.send_task("peer.handle", args=(document(number).decode(),))
+    """The peer in a process of its own, as it would run: two workers, nothing else."""
     rows = count(bus, "SELECT count(*) FROM bench_row")
-    thread = threading.Thread(target=worker.start, daemon=True)
-    began = time.monotonic()
-    thread.start()
-    wait_for(bus, "SELECT count(*) FROM bench_row", rows + messages)
-    taken_s = time.monotonic() - began
-    worker.stop()
-    thread.join(timeout=10)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.peer", bus.database.url, str(messages)], stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    taken_s = wait_for(bus, "SELECT count(*) FROM bench_row", rows + messages)
+    process.wait(timeout=60)
+    process.stdout.close()
     return messages / taken_s

@@ -7,15 +7,14 @@ import os
 import platform
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from core import discovery
 from core.bus import Bus
-from core.connector import Connector
-from core.database import Driver, driver
+from core.database import driver
 from core.errors import ConfigError
-from core.route import Route
 from core.settings import Settings
 
 Result = dict[str, Any]
@@ -38,14 +37,25 @@ def machine() -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def scratch_bus(
-    routes: list[Route], connectors: list[Connector] | None = None, *, workers: int = 2, batch_most: int = 256
-) -> Iterator[Bus]:
-    """A bus on an embedded PostgreSQL of its own (fsync on), in a folder that is deleted afterwards."""
+def scratch_bus(modules: Sequence[str], *, workers: int = 2, connector: str = "") -> Iterator[Bus]:
+    """A bus with the routes of these modules, on an embedded PostgreSQL of its own (fsync on), deleted afterwards.
+
+    connector: type of a connector to configure under the name "smev"; the benchmark pauses its queue.
+    """
     with tempfile.TemporaryDirectory(prefix="omsbus-bench-") as folder:
-        settings = Settings(data_dir=Path(folder), workers=workers, batch_most=batch_most, database_url=None)
-        with Bus.open(settings.model_copy(update={"database_url": None}), routes, connectors or []) as bus:
+        settings = Settings(data_dir=Path(folder), workers=workers)
+        if connector:
+            nothing = {"type": connector, "endpoints": {"1.3": "http://127.0.0.1:9"}, "trust_dir": folder}
+            keys = {"key_file": f"{folder}/none", "certificate_file": f"{folder}/none"}
+            settings = settings.model_copy(update={"connectors": {"smev": {**nothing, **keys}}})
+        settings = settings.model_copy(update={"database_url": None})
+        with Bus.open(settings, discovery.routes_of(modules)) as bus:
             yield bus
+
+
+def start(bus: Bus, modules: Sequence[str]) -> None:
+    """Start the workers as `omsbus run` does: in a process of their own."""
+    bus.start(intake=False, work=True, schedule=False, processes=1, route_modules=list(modules))
 
 
 def count(bus: Bus, sql: str, *values: Any) -> int:
@@ -63,9 +73,3 @@ def wait_for(bus: Bus, sql: str, number: int, *values: Any, limit_s: float = 120
             raise ConfigError(f"Замер не дошёл до конца: {found} из {number} за {limit_s:.0f} с")
         time.sleep(0.02)
     return time.monotonic() - began
-
-
-def in_database(bus: Bus, work: Callable[[Driver], Any]) -> Any:
-    """Run `work` in a transaction."""
-    with bus.database.transaction() as connection:
-        return work(driver(connection))

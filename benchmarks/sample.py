@@ -9,7 +9,7 @@ NAMESPACE: Final = "urn:omsbus:bench:death:1"
 STYLE: Final = Path(__file__).resolve().parent / "sample.xsl"
 
 _FILLER: Final = "\n".join(
-    f"    <d:Note>Сведения для заполнения, строка {line:02d}: ни о ком и ни о чём</d:Note>" for line in range(24)
+    f"    <d:Note>Сведения для заполнения, строка {line:02d}: ни о ком и ни о чём</d:Note>" for line in range(28)
 )
 
 

@@ -33,7 +33,7 @@ def run(
     stopping = _stop_signal()
     console = Console()
     with _serving(console, host, port), _bus(config, data) as bus:
-        bus.start(intake=True, work=True, schedule=True)
+        bus.start(intake=True, work=True, schedule=True, processes=bus.settings.worker_processes)
         console.bus = bus
         stopping.wait()
         bus.stop()

@@ -7,7 +7,7 @@ with Bus.open(settings) as bus:      database ready, migrated; routes and connec
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,17 +19,19 @@ from core.database import Database, driver, migrate
 from core.discovery import Routes
 from core.distribution import Drains, Signals, Sweep, Worker, celery_app
 from core.engine import UNKNOWN_QUEUE, Engine
-from core.errors import ConfigError
+from core.errors import BusError, ConfigError
 from core.journal import Journal
 from core.lines import Line
 from core.outgoing import Outgoing
 from core.payloads import PayloadStore
+from core.processes import WorkerProcess
 from core.queues import Queues
 from core.receivers import Receivers
 from core.route import Retry, Route
 from core.schedule import Schedule
 from core.scheduler import Scheduler, Schedules
 from core.settings import Settings
+from core.wakeups import Announcer, Listener, announce
 
 SINK_CONCURRENCY = 2
 _log = structlog.get_logger(__name__)
@@ -72,10 +74,13 @@ class Bus:
             self.outgoing,
             self.routes,
             sinks,
-            self.signals.wake,
+            self.wake,
             self.retry_of,
         )
         self._parts: list[Any] = []
+        self._announcer: Announcer | None = None
+        self._workers: list[WorkerProcess] = []
+        self._drains_here = False
         self.ready = False
 
     @classmethod
@@ -103,33 +108,66 @@ class Bus:
                 bus._declare()
             yield bus
 
-    def start(self, *, intake: bool, work: bool, schedule: bool) -> None:
-        """Start the wanted parts; `ready` when they run."""
-        if work:
+    def start(
+        self,
+        *,
+        intake: bool,
+        work: bool,
+        schedule: bool,
+        processes: int = 0,
+        route_modules: Sequence[str] | None = None,
+    ) -> None:
+        """Start the wanted parts; `ready` when they run.
+
+        processes       with `work`: so many child processes drain the queues, instead of threads of this one
+        route_modules   modules whose routes the children serve; None: those of the house
+        """
+        if work and processes and not self.settings.broker_url:
+            self._announcer = Announcer(self.database)
+            self._begin(self._announcer)
+            self._workers = [WorkerProcess(self.settings, self.database.url, route_modules) for _ in range(processes)]
+            for worker in self._workers:
+                self._begin(worker)
+        elif work:
             drains = Drains(self.engine, self.signals, self.concurrency_of, self.settings.batch_most)
             self._begin(Worker(self._celery, drains, self.settings.workers))
-            self._begin(Sweep(self.database, self.queues, self.engine, self.signals, self.settings.sweep_s))
+            self._drains_here = True
+            if not self.settings.broker_url:
+                self._begin(Listener(self.database, self.signals.wake))
+        if work:
+            self._begin(Sweep(self.database, self.queues, self.engine, self.wake, self.settings.sweep_s))
         if schedule:
             self._begin(Scheduler(self.database, self.engine))
         if intake:
             self._begin(Receivers(self.database, self.engine, self.sources))
         self.ready = True
 
+    def wake(self, queue: str) -> None:
+        """Tell whoever drains this queue that it has work: by the broker, a thread of ours, or PostgreSQL's NOTIFY."""
+        if self.settings.broker_url or self._drains_here:
+            self.signals.wake(queue)
+        elif self._announcer is not None:
+            self._announcer.wake(queue)
+        else:  # a command beside a running bus
+            with contextlib.suppress(BusError), self.database.transaction(durable=False) as connection:
+                announce(driver(connection), queue)
+
     def _begin(self, part: Any) -> None:
-        part.start()
         self._parts.append(part)
+        part.start()
 
     def stop(self) -> None:
         """Intake first, then the workers: what was taken is committed, nothing new is begun. Idempotent."""
         self.ready = False
         while self._parts:
             self._parts.pop().stop()
+        self._announcer, self._workers, self._drains_here = None, [], False
         for line in self.lines.values():
             line.close()
 
     def healthy(self) -> bool:
-        """Started, and the database answers."""
-        if not self.ready:
+        """Started, the workers are up, and the database answers."""
+        if not self.ready or not all(worker.alive for worker in self._workers):
             return False
         with contextlib.suppress(Exception), self.database.transaction() as connection:
             driver(connection).execute("SELECT 1")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -64,11 +64,16 @@ class Routes:
 
 def routes() -> list[Route]:
     """Every module-level Route below routes/, and those of installed packages."""
-    found: dict[int, Route] = {}
-    for module in [*modules_of("routes"), *_installed("omsbus.routes")]:
-        for value in vars(module).values():
-            if isinstance(value, Route):
-                found[id(value)] = value
+    return _routes_in([*modules_of("routes"), *_installed("omsbus.routes")])
+
+
+def routes_of(modules: Sequence[str]) -> list[Route]:
+    """The module-level Routes of these modules."""
+    return _routes_in([importlib.import_module(name) for name in modules])
+
+
+def _routes_in(modules: Sequence[ModuleType]) -> list[Route]:
+    found = {id(value): value for module in modules for value in vars(module).values() if isinstance(value, Route)}
     return list(found.values())
 
 

@@ -8,6 +8,7 @@ transport (core.in_process) with its worker in a thread of this process.
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import threading
 import time
@@ -19,6 +20,7 @@ from typing import Any
 
 import structlog
 from celery import Celery
+from celery.concurrency.thread import TaskPool
 from celery.worker import WorkController
 
 from core import in_process
@@ -151,18 +153,26 @@ class Drains:
         return size
 
 
+class _Threads(TaskPool):
+    """Celery's threads, told whose task they run: left alone they ask the application made first in the process."""
+
+    def on_apply(self, target: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        return super().on_apply(functools.partial(target, app=self.app), *args, **options)
+
+
 class Worker:
     """A Celery worker of this process, in a thread: `workers` threads drain the queues."""
 
     def __init__(self, app: Celery, drains: Drains, workers: int) -> None:
         self._drains = drains
         self._ready = threading.Event()
-        app.task(name="omsbus.drain")(drains.drain)
+        app.tasks.pop("omsbus.drain", None)  # of an earlier worker of this process
+        app.task(name="omsbus.drain", shared=False)(drains.drain)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             self._controller: Any = WorkController(
                 app=app,
-                pool_cls="threads",
+                pool_cls=_Threads,
                 concurrency=workers,
                 without_mingle=True,
                 without_gossip=True,
@@ -189,11 +199,13 @@ class Worker:
 class Sweep:
     """Every `every_s`: due retries, messages without a signal, questions without an answer."""
 
-    def __init__(self, database: Database, queues: Queues, engine: Engine, signals: Signals, every_s: float) -> None:
+    def __init__(
+        self, database: Database, queues: Queues, engine: Engine, wake: Callable[[str], None], every_s: float
+    ) -> None:
         self._database = database
         self._queues = queues
         self._engine = engine
-        self._signals = signals
+        self._wake = wake
         self._every_s = every_s
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sweep", daemon=True)
@@ -210,7 +222,7 @@ class Sweep:
             waiting = self._queues.sweep(driver(connection))
         self._engine.expire()
         for queue in waiting:
-            self._signals.wake(queue)
+            self._wake(queue)
 
     def _run(self) -> None:
         while not self._stopping.is_set():

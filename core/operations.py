@@ -41,7 +41,7 @@ def resend(bus: Bus, ids: Sequence[UUID], *, actor: str) -> int:
                 woken.add(_again(bus, db, known[one], queue, key, seq))
             bus.journal.record(db, [Event(one, "resent", "Отправлено повторно", actor=actor)])
     for queue in woken:
-        bus.signals.wake(queue)
+        bus.wake(queue)
     bus.engine.put(copies)
     return len(ids)
 
@@ -88,7 +88,7 @@ def drop(bus: Bus, ids: Sequence[UUID], *, actor: str, reason: str) -> int:
             woken.add(queue)
             dropped += 1
     for queue in woken:
-        bus.signals.wake(queue)
+        bus.wake(queue)
     return dropped
 
 
@@ -101,7 +101,7 @@ def set_state(bus: Bus, queue: str, state: str, *, actor: str, reason: str = "")
         (state, reason, actor),
     )
     if state == "running":
-        bus.signals.wake(queue)
+        bus.wake(queue)
 
 
 def poll(bus: Bus, source: str) -> None:

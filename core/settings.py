@@ -54,7 +54,8 @@ class Settings(BaseSettings):
     database_url: str | None = None
     broker_url: str | None = None
     data_dir: Path = Path("var")
-    workers: int = Field(default=2, ge=1, le=64)
+    workers: int = Field(default=2, ge=1, le=64, description="threads of a process that drain the queues")
+    worker_processes: int = Field(default=1, ge=0, le=64, description="children of `omsbus run`; 0: its own threads")
     inline_payload_bytes: int = Field(default=64 * 1024, description="larger bodies go to the payload store")
     blob_payload_bytes: int = Field(default=1024 * 1024, description="larger payloads lie outside the tables")
     blobs: str | None = Field(default=None, description="fsspec URL of the blob store; default: data_dir/blobs")

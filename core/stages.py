@@ -107,8 +107,11 @@ def _load_transformer(path: Path) -> Transform:
         assert spec
         assert spec.loader
         module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module.transform  # type: ignore[no-any-return]
+        try:
+            spec.loader.exec_module(module)
+            return module.transform  # type: ignore[no-any-return]
+        except Exception as error:  # whatever stands in that file
+            raise ConfigError(f"Преобразование {path} не загружается: {error}. Исправьте файл") from error
     try:
         style = etree.XSLT(etree.parse(path, _house_parser()), access_control=_NOTHING)
     except (etree.XSLTParseError, etree.XMLSyntaxError) as error:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -114,9 +115,9 @@ class World:
         self._wait_http("bus", self._bus, f"http://127.0.0.1:{self.bus_port}/healthz")
 
     def kill_bus(self) -> None:
-        """kill -9: no goodbye, no commit."""
+        """kill -9 of all its processes: no goodbye, no commit."""
         assert self._bus is not None
-        self._bus.kill()
+        os.killpg(self._bus.pid, signal.SIGKILL)
         self._bus.wait()
         self._bus = None
 

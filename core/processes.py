@@ -1,0 +1,121 @@
+"""Worker processes of the embedded bus: Python uses one core a process, and a machine has more.
+
+The parent takes messages in, keeps the schedules and the web; a child drains the queues. A child that dies is
+started again. A child whose parent dies (kill -9 too) finishes its batch and ends: it reads the parent's end of a
+pipe. What it needs to know comes as one line of JSON on that pipe, so nothing of it shows in a process list.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+
+import structlog
+
+from core.errors import Unavailable
+from core.settings import Settings
+
+READY_S = 60.0
+STOP_S = 30.0
+AGAIN_MOST_S = 30.0
+_READY_LINE = b"ready"
+_log = structlog.get_logger(__name__)
+
+
+class WorkerProcess:
+    """One child, kept alive until `stop`."""
+
+    def __init__(self, settings: Settings, database_url: str, route_modules: Sequence[str] | None) -> None:
+        values = settings.model_dump(mode="json") | {"database_url": database_url}
+        self._line = json.dumps({"settings": values, "route_modules": route_modules}).encode() + b"\n"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._ready = threading.Event()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="worker process", daemon=True)
+
+    def start(self) -> None:
+        """Returns when the child drains. Raises Unavailable when it does not come up."""
+        self._thread.start()
+        if not self._ready.wait(READY_S):
+            self.stop()
+            raise Unavailable("Процесс обработчиков не запустился: причина в журнале выше")
+
+    def stop(self) -> None:
+        """Let the child finish its batch and end."""
+        self._stopping.set()
+        self._thread.join(timeout=STOP_S + 5)
+
+    @property
+    def alive(self) -> bool:
+        return self._ready.is_set()
+
+    def _run(self) -> None:
+        failures = 0
+        while not self._stopping.is_set():
+            self._one_life()
+            if self._stopping.is_set():
+                return
+            failures = min(failures + 1, 10)
+            _log.error("worker process ended, starting it again", times=failures)
+            self._stopping.wait(min(0.5 * 2**failures, AGAIN_MOST_S))
+
+    def _one_life(self) -> None:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "core.processes"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        self._process = process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            process.stdin.write(self._line)
+            process.stdin.flush()
+            if process.stdout.readline().strip() == _READY_LINE:
+                self._ready.set()
+            while process.poll() is None and not self._stopping.wait(0.2):
+                pass
+        except OSError:
+            pass  # the child ended before it had read its line
+        finally:
+            self._ready.clear()
+            self._end(process)
+
+    def _end(self, process: subprocess.Popen[bytes]) -> None:
+        """Closing the pipe asks the child to end."""
+        assert process.stdin is not None
+        assert process.stdout is not None
+        with contextlib.suppress(OSError):
+            process.stdin.close()
+        try:
+            process.wait(timeout=STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        process.stdout.close()
+
+
+def _child() -> None:
+    """Drain until the pipe from the parent closes."""
+    from core import discovery, logs
+    from core.bus import Bus
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C reaches the whole group; the parent says when
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    told = json.loads(sys.stdin.buffer.readline())
+    settings = Settings(**told["settings"])
+    logs.set_up(settings.log_level)
+    modules = told["route_modules"]
+    routes = None if modules is None else discovery.routes_of(modules)
+    with Bus.open(settings, routes, declare=False) as bus:
+        bus.start(intake=False, work=True, schedule=False)
+        sys.stdout.buffer.write(_READY_LINE + b"\n")
+        sys.stdout.buffer.flush()
+        sys.stdin.buffer.read()
+
+
+if __name__ == "__main__":
+    _child()
