@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 import uuid
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ class PayloadStore:
         if len(body) > self.inline_bytes:
             return None, self.put(db, body)
         if len(body) >= PACKED_FROM_BYTES or body.startswith(ZSTD_MAGIC):
-            return zstandard.compress(body, 1), None
+            return _zstd()[0].compress(body), None
         return body, None
 
     def join(self, db: Driver, inline: bytes | None, payload: str | None) -> bytes:
@@ -114,6 +115,18 @@ class PayloadStore:
             ) from error
 
 
+_local = threading.local()
+
+
+def _zstd() -> tuple[zstandard.ZstdCompressor, zstandard.ZstdDecompressor]:
+    """This thread's contexts: making one costs more than packing a small body."""
+    try:
+        return _local.zstd  # type: ignore[no-any-return]
+    except AttributeError:
+        _local.zstd = zstandard.ZstdCompressor(level=1), zstandard.ZstdDecompressor()
+        return _local.zstd  # type: ignore[no-any-return]
+
+
 def _unpacked(packed: bytes, size_bytes: int | None = None) -> bytes | None:
     """The body; None when the bytes are damaged. A damaged header must not make us reserve memory for its lies."""
     try:
@@ -121,7 +134,7 @@ def _unpacked(packed: bytes, size_bytes: int | None = None) -> bytes | None:
         if told != size_bytes and (size_bytes is not None or told > INLINE_MOST_BYTES):
             return None
         size_bytes = told
-        return zstandard.ZstdDecompressor().decompress(packed, max_output_size=size_bytes)
+        return _zstd()[1].decompress(packed, max_output_size=size_bytes)
     except zstandard.ZstdError:
         return None
 

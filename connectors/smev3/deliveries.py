@@ -86,7 +86,7 @@ def read_delivery(envelope: bytes, reading: Reading, parts: Mapping[str, bytes] 
         return _kept(envelope, reading, problem, UNREADABLE_KIND, answers.claimed_id(envelope))
     try:
         verified = verify(signed, reading, parts)
-        verdict = _sender_verdict(signed, reading)
+        verdict = _sender_verdict(signed, reading, verified)
     except Permanent as problem:
         return _kept(
             envelope, reading, problem, UNVERIFIED_KIND, _claimed_id_of(signed.element, envelope), signed.version
@@ -125,11 +125,11 @@ class _Verdict:
     subject: str = ""
 
 
-def _sender_verdict(signed: Signed, reading: Reading) -> _Verdict:
+def _sender_verdict(signed: Signed, reading: Reading, verified: Verified) -> _Verdict:
     """Look at the far system's signature over its own data. Raises SignatureRejected only where it is required."""
     if reading.sender_signature == "ignore" or local(signed.element) == "AsyncProcessingStatusData":
         return _Verdict("ignored")
-    verdict = _judge_sender(signed, reading)
+    verdict = _judge_sender(signed, reading, verified)
     if reading.sender_signature == "require" and verdict.words != "valid":
         raise SignatureRejected(
             f"Подпись информационной системы отправителя не принята ({verdict.words}): сообщите отправителю. "
@@ -138,7 +138,7 @@ def _sender_verdict(signed: Signed, reading: Reading) -> _Verdict:
     return verdict
 
 
-def _judge_sender(signed: Signed, reading: Reading) -> _Verdict:
+def _judge_sender(signed: Signed, reading: Reading, verified: Verified) -> _Verdict:
     boxes = [child for child in elements(signed.element) if local(child) == "SenderInformationSystemSignature"]
     if not boxes:
         return _Verdict("absent")
@@ -146,15 +146,19 @@ def _judge_sender(signed: Signed, reading: Reading) -> _Verdict:
     if len(boxes) > 1 or data is None:
         return _Verdict("invalid: подпись не относится к данным отправителя")
     try:
-        verified = xmldsig.verify(
-            signed.root, answers.only_signature(boxes[0]), expected=data, escaping=reading.escaping
+        sender = xmldsig.verify(
+            signed.root,
+            answers.only_signature(boxes[0]),
+            expected=data,
+            escaping=reading.escaping,
+            within=verified,
         )
     except SignatureRejected as error:
         return _Verdict(f"invalid: {error.reason}")
-    subject = verified.certificate.subject
-    if not verified.ok:
-        return _Verdict(f"invalid: {verified.reason}", subject)
-    against = reading.sender_trust(verified.certificate, verified.chain)
+    subject = sender.certificate.subject
+    if not sender.ok:
+        return _Verdict(f"invalid: {sender.reason}", subject)
+    against = reading.sender_trust(sender.certificate, sender.chain)
     return _Verdict(f"untrusted: {against}" if against else "valid", subject)
 
 
