@@ -7,6 +7,7 @@ with Bus.open(settings) as bus:      database ready, migrated; routes and connec
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -196,6 +197,8 @@ class Bus:
         rows += [(name, "sink", f"Отправка: {name}") for name in self.engine.sinks]
         rows += [(name, "source", f"Приём: {name}") for name in self.sources]
         rows += [(UNKNOWN_QUEUE, "route", "Неизвестные виды и ответы без запроса")]
+        if twice := [name for name, times in Counter(row[0] for row in rows).items() if times > 1]:
+            raise ConfigError(f"Имя {twice[0]} носят две очереди: переименуйте маршрут или коннектор")
         with self.database.transaction() as connection:
             driver(connection).cursor().executemany(
                 "INSERT INTO bus.queue (name, side, title) VALUES (%s, %s, %s) ON CONFLICT (name) DO UPDATE SET "

@@ -12,9 +12,7 @@ from core.errors import BusError
 
 def build() -> typer.Typer:
     """The whole command tree. A module with NAME = "" brings top-level commands."""
-    root = typer.Typer(
-        help="omsbus — интеграционная шина ТФОМС.", no_args_is_help=True, pretty_exceptions_enable=False
-    )
+    root = typer.Typer(help="omsbus — интеграционная шина ТФОМС.", no_args_is_help=True, pretty_exceptions_enable=False)
     for module in discovery.commands():
         if module.NAME:
             root.add_typer(module.app, name=module.NAME)

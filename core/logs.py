@@ -27,3 +27,5 @@ def set_up(level: str = "INFO") -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=renderer, foreign_pre_chain=shared))
     logging.basicConfig(level=max(number, logging.WARNING), handlers=[handler], force=True)
+    # It warns that the in-memory transport has no host name.
+    logging.getLogger("kombu.connection").setLevel(logging.ERROR)

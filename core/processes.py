@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import signal
 import subprocess
 import sys
 import threading
@@ -23,7 +22,7 @@ from core.settings import Settings
 READY_S = 60.0
 STOP_S = 30.0
 AGAIN_MOST_S = 30.0
-_READY_LINE = b"ready"
+READY_LINE = b"ready"
 _log = structlog.get_logger(__name__)
 
 
@@ -66,7 +65,7 @@ class WorkerProcess:
 
     def _one_life(self) -> None:
         process = subprocess.Popen(
-            [sys.executable, "-m", "core.processes"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [sys.executable, "-m", "core.worker_process"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
         self._process = process
         assert process.stdin is not None
@@ -74,7 +73,7 @@ class WorkerProcess:
         try:
             process.stdin.write(self._line)
             process.stdin.flush()
-            if process.stdout.readline().strip() == _READY_LINE:
+            if process.stdout.readline().strip() == READY_LINE:
                 self._ready.set()
             while process.poll() is None and not self._stopping.wait(0.2):
                 pass
@@ -96,26 +95,3 @@ class WorkerProcess:
             process.kill()
             process.wait()
         process.stdout.close()
-
-
-def _child() -> None:
-    """Drain until the pipe from the parent closes."""
-    from core import discovery, logs
-    from core.bus import Bus
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C reaches the whole group; the parent says when
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    told = json.loads(sys.stdin.buffer.readline())
-    settings = Settings(**told["settings"])
-    logs.set_up(settings.log_level)
-    modules = told["route_modules"]
-    routes = None if modules is None else discovery.routes_of(modules)
-    with Bus.open(settings, routes, declare=False) as bus:
-        bus.start(intake=False, work=True, schedule=False)
-        sys.stdout.buffer.write(_READY_LINE + b"\n")
-        sys.stdout.buffer.flush()
-        sys.stdin.buffer.read()
-
-
-if __name__ == "__main__":
-    _child()

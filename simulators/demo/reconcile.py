@@ -133,7 +133,7 @@ def _both_sides(
 ) -> list[Check]:
     ids = {message["message_id"] for message in to_fund}
     finished = [one for one in ids if one in journal and journal[one][0] in ("handled", "quarantined")]
-    refused = {m["message_id"] for m in to_fund if any(e["accepted"] is False for e in m["entries"])}
+    refused = {m["message_id"] for m in to_fund if any(ack["accepted"] is False for ack in m["acknowledgements"])}
     confirmed = {row[0] for row in db.execute("SELECT external_id FROM bus.outgoing WHERE confirmed_at IS NOT NULL")}
     unconfirmed = _one(db, "SELECT count(*) FROM bus.outgoing WHERE confirmed_at IS NULL")
     theirs = [message["message_id"] for message in from_fund]
