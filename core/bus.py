@@ -14,8 +14,8 @@ from typing import Any
 
 import structlog
 
-from core import discovery, postgres
-from core.connector import Connector, Sink, Source
+from core import discovery, polling, postgres
+from core.connector import Connector, Sink, Source, cron_of
 from core.database import Database, driver, migrate
 from core.discovery import Routes
 from core.distribution import Drains, Signals, Sweep, Worker, celery_app
@@ -51,7 +51,7 @@ class Bus:
         self.settings = settings
         self.database = database
         self._discovered = routes is None
-        self.routes = Routes(discovery.routes() if routes is None else routes)
+        self.routes = Routes([*(discovery.routes() if routes is None else routes), polling.route])
         found = discovery.connectors(settings.connectors) if connectors is None else connectors
         self.lines = {connector.name: Line(connector) for connector in found}
         self.sources: dict[str, Source] = {}
@@ -207,7 +207,8 @@ class Bus:
                 "reason = CASE WHEN queue.state = 'stopped' THEN '' ELSE queue.reason END",
                 rows,
             )
-        declared = [*(discovery.schedules() if self._discovered else []), *self._configured_schedules()]
+        polls = [polling.schedule_of(name, cron) for name, source in self.sources.items() if (cron := cron_of(source))]
+        declared = [*polls, *(discovery.schedules() if self._discovered else []), *self._configured_schedules()]
         self.schedules.declare(declared)
 
     def _configured_schedules(self) -> list[Schedule]:

@@ -45,10 +45,17 @@ class Delivery(Protocol):
 
 
 class Source(Protocol):
-    """Brings messages in by polling. A push source hands its Deliveries to the same `Engine.accept`."""
+    """Brings messages in by polling. A push source hands its Deliveries to the same `Engine.accept`.
 
-    interval_s: float
-    """Seconds to rest after an empty answer; while messages come the bus asks again at once."""
+    A source with an attribute `cron` (5 or 6 fields, not "") is polled by that schedule and not by `interval_s`.
+    """
+
+    @property
+    def interval_s(self) -> float:
+        """Seconds to rest after an empty answer; while messages come the bus asks again at once.
+
+        Read anew after each poll: a source may ask for a longer rest.
+        """
 
     def receive(self) -> Sequence[Delivery]:
         """Whatever is there now; [] when nothing is. The bus commits the batch at once, then acknowledges.
@@ -111,3 +118,8 @@ class Connector(Protocol):
 
     def close(self) -> None:
         """Release everything; idempotent."""
+
+
+def cron_of(source: Source) -> str:
+    """The cron of a source that is polled by the clock; "" for one that is polled all the time."""
+    return str(getattr(source, "cron", ""))

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from core.connector import Connector, Delivery, Prepared, Receipt, Sink, Source
+from core.connector import Connector, Delivery, Prepared, Receipt, Sink, Source, cron_of
 from core.errors import Unavailable
 from core.message import Message
 
@@ -49,7 +49,14 @@ class _LineSource:
     def __init__(self, line: Line, source: Source) -> None:
         self._line = line
         self._source = source
-        self.interval_s = source.interval_s
+
+    @property
+    def interval_s(self) -> float:
+        return self._source.interval_s
+
+    @property
+    def cron(self) -> str:
+        return cron_of(self._source)
 
     def receive(self) -> Sequence[Delivery]:
         return self._line.use(self._source.receive)

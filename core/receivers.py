@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 import time
@@ -9,7 +10,7 @@ from collections.abc import Mapping
 
 import structlog
 
-from core.connector import Source
+from core.connector import Source, cron_of
 from core.database import Database, driver
 from core.engine import Engine
 from core.errors import BusError, ConfigError, Unavailable
@@ -50,16 +51,16 @@ class Receivers:
         self._locks.close()
 
     def _run(self, name: str, source: Source) -> None:
-        due = 0.0
+        by_clock = bool(cron_of(source))
+        due = math.inf if by_clock else 0.0
         failures = 0
         while not self._stopping.is_set():
             try:
                 if self._locks.hold(f"source {name}") and self._wanted(name, due):
                     failures = self._poll(name, source, failures)
-                    pause_s = source.interval_s * random.uniform(0.9, 1.1)
-                    if failures:
-                        pause_s = max(pause_s, min(2.0 ** min(failures, 10), REST_MOST_S))
-                    due = time.monotonic() + pause_s
+                    pause_s = source.interval_s * random.uniform(1.0, 1.1)
+                    if not by_clock:
+                        due = time.monotonic() + max(pause_s, rest_s(failures))
             except Unavailable as error:
                 _log.warning("database away", source=name, reason=error.reason)
             except Exception:  # whatever it is, the polling of this source goes on
@@ -94,7 +95,7 @@ class Receivers:
                     break
         except ConfigError as error:
             self._note(name, f"Остановлен: {error.reason}", stopped=error.reason)
-            return failures + 1
+            return 0  # resumed by a person who has mended it: no reason to wait
         except BusError as error:
             self._note(name, f"Принято {taken}, затем: {error.reason}")
             return failures + 1
@@ -114,3 +115,8 @@ class Receivers:
                 "reason = CASE WHEN %(stopped)s <> '' THEN %(stopped)s ELSE reason END WHERE name = %(name)s",
                 {"result": result, "stopped": stopped, "name": name},
             )
+
+
+def rest_s(failures: int) -> float:
+    """Seconds to leave a source alone after so many failures in a row."""
+    return min(2.0 ** min(failures, 10), REST_MOST_S) if failures else 0.0

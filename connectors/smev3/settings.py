@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+from croniter import croniter
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from core.connector import ConnectorSettings
@@ -25,6 +26,7 @@ class Poll(BaseModel):
     namespace, root   selector: both or none; none takes any type
     node              NodeID, reads the queue of that node
     interval_s        seconds of rest after an empty answer; None → the connector's `poll_interval_s`
+    cron              poll by this schedule (5 or 6 fields, seconds last) instead of the interval
     jitter            share of the interval by which it varies at random (0.2 → ±20 %)
     """
 
@@ -37,7 +39,15 @@ class Poll(BaseModel):
     root: str = ""
     node: str = Field(default="", max_length=50)
     interval_s: float | None = Field(default=None, gt=0)
+    cron: str = ""
     jitter: float = Field(default=0.2, ge=0, lt=1)
+
+    @field_validator("cron")
+    @classmethod
+    def _is_cron(cls, value: str) -> str:
+        if value and not croniter.is_valid(value):
+            raise ValueError(f"cron: «{value}» не похоже на расписание из 5 или 6 полей")
+        return value
 
     @model_validator(mode="after")
     def _selector_is_whole(self) -> Poll:
@@ -109,7 +119,9 @@ class Settings(ConnectorSettings):
     answer_timeout_s: float = Field(default=60.0, gt=0)
     """From the sent request to the last byte of the answer."""
     answer_most_bytes: int = Field(default=48 * 1024 * 1024, ge=4096, le=64 * 1024 * 1024)
-    """Longest answer (with its MIME parts) that is read at all."""
+    """Longest answer (with its MIME parts) that is read into memory and understood."""
+    spool_most_bytes: int = Field(default=1024 * 1024 * 1024, ge=0)
+    """A longer answer up to this is kept whole, through the disk, and put into quarantine unread; 0: nothing is."""
     envelope_most_bytes: int = Field(default=16 * 1024 * 1024, ge=4096)
     """Longest outgoing envelope."""
     connections: int = Field(default=8, ge=1, le=100)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from io import BufferedIOBase
 
 from connectors.smev3 import answers, deliveries, envelopes, faults
 from connectors.smev3.client import Lost
-from connectors.smev3.deliveries import Incoming
+from connectors.smev3.deliveries import Incoming, Reading
 from connectors.smev3.session import Session
 from connectors.smev3.settings import Poll, Settings
 from core import xml
@@ -48,10 +49,16 @@ class SmevDelivery:
         self._send(accepted=self.problem is None or (bad_signature and self._accept_bad))
 
     def _send(self, *, accepted: bool) -> None:
+        self._let_go()
         if self._done or not self._ack_id:
             return
         self._acknowledge(self._ack_id, accepted)
         self._done = True
+
+    def _let_go(self) -> None:
+        """The journal has the octets now."""
+        if isinstance(self.message.received, BufferedIOBase):
+            self.message.received.close()
 
     def __repr__(self) -> str:
         return f"SmevDelivery({self.message.external_id!r})"
@@ -69,34 +76,51 @@ class SmevSource:
         self._version = settings.version_of(poll)
         self._usual_interval_s = settings.interval_of(poll)
         self.interval_s = self._usual_interval_s
+        self.cron = poll.cron
+        self._unreadable: Retryable | None = None
 
     def receive(self) -> Sequence[Delivery]:
-        """[] or one Delivery. Raises Unavailable, Retryable, ConfigError."""
+        """[] or one Delivery. Raises Unavailable, Retryable, ConfigError.
+
+        An answer that cannot be acknowledged ends the poll: the next call raises, so that the bus rests a while
+        instead of asking for the same again at once.
+        """
+        if self._unreadable is not None:
+            unreadable, self._unreadable = self._unreadable, None
+            raise unreadable
         session = self._session()
         operation = _OPERATIONS[self.poll.operation]
         envelope = session.sign(self._question(operation))
         try:
-            answer = session.client.call(self._version, operation, envelope)
+            answer = session.client.call(self._version, operation, envelope, spool=True)
             incoming = deliveries.read_delivery(answer.envelope, session.reading(), answer.parts)
         except Lost as lost:
-            raise faults.of_loss(lost, self._settings) from None
+            found = self._kept(lost, session.reading())
+            if found is None:
+                raise faults.of_loss(lost, self._settings) from None
+            incoming = found
         except answers.Refused as refused:
             error = faults.of_polling(refused.fault, self._settings)
             if isinstance(error, Retryable) and error.pause_s:
                 self.interval_s = max(self._usual_interval_s, error.pause_s)
             raise error from None
-        except xml.TruncatedXml as error:
-            raise Retryable(
-                "Ответ СМЭВ оборвался посреди XML: сообщение осталось в очереди СМЭВ, шина спросит снова",
-                detail=error.detail,
-            ) from None
         if incoming is None:
             jitter = self._usual_interval_s * self.poll.jitter
             self.interval_s = max(self._settings.poll_floor_s, self._usual_interval_s + random.uniform(-jitter, jitter))
             return []
         if self.poll.operation == "status" and not self._settings.acknowledge_status:
             incoming = Incoming(incoming.message, "", incoming.problem)
+        if incoming.problem is not None and not incoming.ack_id:
+            self._unreadable = Retryable(incoming.problem.reason, detail=incoming.problem.detail)
         return [SmevDelivery(incoming, self._acknowledge, accept_bad=self._settings.bad_signature != "reject")]
+
+    def _kept(self, lost: Lost, reading: Reading) -> Incoming | None:
+        """What is worth keeping of a lost answer: one too long for memory, or the beginning of an envelope."""
+        if lost.file is not None:
+            return deliveries.oversized(lost.file, reading, self._settings.answer_most_bytes)
+        if b"Envelope" in lost.received[:4096]:
+            return deliveries.torn(lost.received, reading, lost.detail)
+        return None
 
     def _question(self, operation: str) -> envelopes.Unsigned:
         if operation == "GetStatus":
@@ -133,6 +157,7 @@ class StatisticsSource:
         self.poll = poll
         self._ask = ask
         self.interval_s = settings.interval_of(poll)
+        self.cron = poll.cron
 
     def receive(self) -> Sequence[Delivery]:
         """Always []. Raises Unavailable, Retryable, ConfigError."""

@@ -10,6 +10,7 @@ signatures are r‖s, digests stand in their natural order.
 
 from __future__ import annotations
 
+import importlib
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -210,16 +211,19 @@ def signing_method(key_oid: str, bits: int) -> SignatureMethod:
     raise SignatureRejected("Этим ключом подписывать нельзя: нужен ключ ГОСТ Р 34.10-2012.", detail=key_oid)
 
 
-def _register_built_in() -> None:
-    from core.signatures.openssl_gost import OpensslGost
-    from core.signatures.rsa_ecdsa import RsaEcdsa
+# Named, not imported: the seam does not depend on what is plugged into it.
+_BUILT_IN: Final = {
+    "core.signatures.openssl_gost:OpensslGost": (
+        STREEBOG_256, STREEBOG_512, GOST_94, OID_GOST_2012_256, OID_GOST_2012_512, OID_GOST_2001,
+    ),
+    "core.signatures.rsa_ecdsa:RsaEcdsa": ("sha256", "sha384", "sha512", OID_RSA, OID_EC),
+}  # fmt: skip
 
+
+def _register_built_in() -> None:
     with _REGISTERING:
-        gost, other = OpensslGost(), RsaEcdsa()
-        ours: dict[str, Provider] = {
-            **dict.fromkeys((STREEBOG_256, STREEBOG_512, GOST_94), gost),
-            **dict.fromkeys((OID_GOST_2012_256, OID_GOST_2012_512, OID_GOST_2001), gost),
-            **dict.fromkeys(("sha256", "sha384", "sha512", OID_RSA, OID_EC), other),
-        }
-        for name, provider in ours.items():
-            _PROVIDERS.setdefault(name, provider)
+        for place, names in _BUILT_IN.items():
+            module, _, kind = place.partition(":")
+            provider: Provider = getattr(importlib.import_module(module), kind)()
+            for name in names:
+                _PROVIDERS.setdefault(name, provider)
