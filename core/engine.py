@@ -36,9 +36,10 @@ from core.database import Database, Driver, driver
 from core.discovery import Routes
 from core.errors import BusError, ConfigError, IdReused, MalformedXml, Permanent, Retryable, Unavailable, UnknownKind
 from core.journal import Addressed, Event, Journal
-from core.message import Message, Outcome
+from core.message import OUTCOME_WORDS, Message, Outcome
 from core.outgoing import Outgoing
 from core.queues import Claimed, Failed, Queues
+from core.replies import Reply
 from core.route import Context, Retry, Route
 
 UNKNOWN_QUEUE = "unknown"
@@ -248,7 +249,12 @@ class Engine:
         message = claimed.message
         handler = route.handlers.get(message.outcome)
         if handler is None:
-            raise Permanent(f"Маршрут {route.name} не знает, что делать с исходом «{message.outcome}»: нет обработчика")
+            raise Permanent(
+                f"Маршрут {route.name} не обрабатывает исход «{OUTCOME_WORDS[message.outcome]}». Посмотрите, что "
+                "сообщила другая сторона (omsbus message show), и отклоните; либо добавьте обработчик и отправьте "
+                "повторно",
+                detail=str(body.value) if isinstance(body.value, Reply) else "",
+            )
         context = Context(message, session)
         emitted = [self._emit(db, route, message, one) for one in handler(body.value, context) or ()]
         return emitted, context.notes
@@ -279,7 +285,7 @@ class Engine:
         attempt = claimed.attempts + 1
         if isinstance(error, ConfigError):
             batch.stopped = error
-            batch.events.append(Event(claimed.message.id, "stopped", error.reason, error.detail, attempt))
+            batch.events.append(_failed(claimed, "stopped", error.reason, error, attempt))
             return
         again = isinstance(error, Retryable) and attempt < retry.attempts
         reason = (
@@ -287,10 +293,9 @@ class Engine:
         )
         if isinstance(error, Retryable) and not again:
             reason = f"Не удалось за {attempt} попыток: {reason}"
-        detail = error.detail if isinstance(error, BusError) else "".join(traceback.format_exception(error))
         pause_s = pause(retry, attempt, error) if again else 0.0
         state = "retry" if again else "quarantined"
-        batch.events.append(Event(claimed.message.id, state, reason, detail, attempt))
+        batch.events.append(_failed(claimed, state, reason, error, attempt))
         yield Failed(claimed, state, type(error).__name__, reason, pause_s)
 
     # ── claim → prepare → commit → send → confirm → commit ───────────────────────────────────────────────────────
@@ -311,9 +316,11 @@ class Engine:
             def prepare(one: Claimed) -> None:
                 prepared = sink.prepare(one.message)
                 with db.transaction():  # a savepoint
-                    self.outgoing.add(db, queue, one.message, prepared)
-                note = f"Подготовлено под идентификатором {prepared.external_id}"
-                batch.events.append(Event(one.message.id, "prepared", note, attempt=one.attempts + 1))
+                    # A worker that prepared it and let go after our claim had begun leaves no trace on the entry.
+                    first = self.outgoing.add(db, queue, one.message, prepared)
+                if first:
+                    note = f"Подготовлено под идентификатором {prepared.external_id}"
+                    batch.events.append(Event(one.message.id, "prepared", note, attempt=one.attempts + 1))
 
             for one in claimed:
                 batch.attempt(one, prepare, keep=False)
@@ -342,7 +349,7 @@ class Engine:
                     receipt = sink.send(one.message, prepared, repeated=sends[one.message.id] > 1)
                 except Unavailable as error:
                     resting = error
-                    batch.events.append(Event(one.message.id, "unavailable", error.reason, error.detail))
+                    batch.events.append(_failed(one, "unavailable", error.reason, error, 0))
                 except psycopg.Error:  # our own database: all of this batch comes again
                     raise
                 except Exception as error:
@@ -458,6 +465,12 @@ def _no_key(error: Exception) -> Permanent:
         f"Не определить, за какими сообщениями это идёт по порядку ({type(error).__name__}). Проверьте содержимое: "
         "если оно верно, исправьте Route.key маршрута; затем отправьте повторно"
     )
+
+
+def _failed(claimed: Claimed, stage: str, reason: str, error: Exception, attempt: int) -> Event:
+    detail = error.detail if isinstance(error, BusError) else "".join(traceback.format_exception(error))
+    answer = error.answer if isinstance(error, BusError) else b""
+    return Event(claimed.message.id, stage, reason, detail, attempt, output=answer or None)
 
 
 def _put_aside(one: Addressed) -> Event:

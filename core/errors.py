@@ -21,6 +21,9 @@ from __future__ import annotations
 class BusError(Exception):
     """Root of every error that may cross a seam of the bus."""
 
+    answer: bytes = b""
+    """What the far side said, exactly as it came, where a sink has it: the journal keeps it with the attempt."""
+
     def __init__(self, reason: str, *, detail: str = "") -> None:
         super().__init__(reason)
         self.reason = reason

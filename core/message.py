@@ -6,7 +6,8 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from io import BufferedIOBase
+from typing import Any, Final
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
@@ -21,6 +22,17 @@ class Outcome(StrEnum):
     STATUS = "status"  # intermediate news, the answer is still to come
     FAILURE = "failure"  # the carrier between us refused it (asynchronous fault)
     TIMEOUT = "timeout"  # made by the bus itself: nobody answered in time
+
+
+OUTCOME_WORDS: Final = {
+    Outcome.REQUEST: "запрос",
+    Outcome.ANSWER: "ответ",
+    Outcome.REJECTION: "отказ",
+    Outcome.STATUS: "статус",
+    Outcome.FAILURE: "сбой доставки",
+    Outcome.TIMEOUT: "нет ответа",
+}
+"""For people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +51,8 @@ class Message:
 
     kind         `zags.death`; from a source that knows only the document: Clark name `{namespace}root`
     body         what the route works on; for a signed document the octets that the signature covers
-    received     the bytes exactly as they came, when they are more than the body (an envelope)
+    received     the bytes exactly as they came, when they are more than the body (an envelope);
+                 an open file of them when they are too many for memory
     queue        destination; "" lets the bus find it by `in_reply_to`, then by kind
     key          messages of one queue with one key are handled in order; "" means no order
     source, external_id   the pair is unique in the journal: that is the deduplication
@@ -59,7 +72,7 @@ class Message:
     cause: UUID | None = None
     source: str = "bus"
     external_id: str = ""
-    received: bytes | None = None
+    received: bytes | BufferedIOBase | None = None
     fingerprint: str = ""
     outcome: Outcome = Outcome.REQUEST
     in_reply_to: str = ""

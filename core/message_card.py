@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 from uuid import UUID
@@ -13,16 +13,10 @@ from rich.tree import Tree
 
 from core import printing
 from core.cards import Card, Departure, EventRow
+from core.message import OUTCOME_WORDS
 from core.reading import MessageRow
 
-OUTCOMES = {
-    "request": "запрос",
-    "answer": "ответ",
-    "rejection": "отказ",
-    "status": "статус",
-    "failure": "сбой доставки",
-    "timeout": "нет ответа",
-}
+OUTCOMES: Mapping[str, str] = {str(one): words for one, words in OUTCOME_WORDS.items()}
 
 _STAGES = {
     "acknowledged": "подтверждено источнику",

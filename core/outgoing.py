@@ -32,12 +32,12 @@ class Outgoing:
     def __init__(self, payloads: PayloadStore) -> None:
         self._payloads = payloads
 
-    def add(self, db: Driver, sink: str, message: Message, prepared: Prepared) -> None:
-        """Keep the identity and the bytes that will be repeated."""
+    def add(self, db: Driver, sink: str, message: Message, prepared: Prepared) -> bool:
+        """Keep the identity and the bytes that will be repeated; False when the message has some already."""
         body, payload = self._payloads.split(db, prepared.body)
-        db.execute(
+        added = db.execute(
             "INSERT INTO bus.outgoing (message_id, sink, external_id, body, body_payload, headers, replies_to) "
-            "VALUES (%s, %s, %s, %s, %s, %s, %s)",
+            "VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT (message_id) DO NOTHING",
             (
                 message.id,
                 sink,
@@ -48,6 +48,7 @@ class Outgoing:
                 message.replies_to,
             ),
         )
+        return added.rowcount == 1
 
     def prepared(self, db: Driver, message_id: UUID) -> Prepared:
         row = db.execute(

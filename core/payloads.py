@@ -6,8 +6,10 @@ import hashlib
 import os
 import threading
 import uuid
+from dataclasses import dataclass
+from io import BufferedIOBase
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import fsspec
 import zstandard
@@ -31,13 +33,15 @@ class PayloadStore:
         self._blob_bytes = blob_bytes
         self._blob_url = blob_url
 
-    def split(self, db: Driver, body: bytes | None) -> tuple[bytes | None, str | None]:
+    def split(self, db: Driver, body: bytes | BufferedIOBase | None) -> tuple[bytes | None, str | None]:
         """(inline bytes, payload sha256): exactly one is set, both None for None.
 
         Inline bytes of some length are packed here, off the GIL, five times faster than PostgreSQL would do it.
         """
         if body is None:
             return None, None
+        if not isinstance(body, bytes):
+            return None, self.put_file(db, body)
         if len(body) > self.inline_bytes:
             return None, self.put(db, body)
         if len(body) >= PACKED_FROM_BYTES or body.startswith(ZSTD_MAGIC):
@@ -72,6 +76,21 @@ class PayloadStore:
         )
         return sha256
 
+    def put_file(self, db: Driver, file: BufferedIOBase) -> str:
+        """The same for what is too long for memory: packed into a blob piece by piece."""
+        file.seek(0)
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        if db.execute("SELECT 1 FROM bus.payload WHERE sha256 = %s", (sha256,)).fetchone():
+            return sha256
+        size = file.tell()
+        blob = self._write_blob(sha256, _Packing(file, size))
+        db.execute(
+            "INSERT INTO bus.payload (sha256, size_bytes, codec, data, blob) VALUES (%s, %s, 'zstd', NULL, %s) "
+            "ON CONFLICT DO NOTHING",
+            (sha256, size, blob),
+        )
+        return sha256
+
     def get(self, db: Driver, sha256: str) -> bytes:
         """Raises Permanent when it is gone or damaged."""
         row = db.execute("SELECT size_bytes, data, blob FROM bus.payload WHERE sha256 = %s", (sha256,)).fetchone()
@@ -89,14 +108,17 @@ class PayloadStore:
         files, root = fsspec.core.url_to_fs(self._blob_url)
         return files, str(root)
 
-    def _write_blob(self, sha256: str, packed: bytes) -> str:
+    def _write_blob(self, sha256: str, packed: bytes | _Packing) -> str:
         files, root = self._open()
         path = f"{sha256[:2]}/{sha256}.zst"
         try:
             if isinstance(files, LocalFileSystem):
                 _write_durably(Path(root) / path, packed)
-            else:
+            elif isinstance(packed, bytes):
                 files.pipe_file(f"{root}/{path}", packed)  # an object appears whole or not at all
+            else:
+                with files.open(f"{root}/{path}", "wb") as stream:
+                    packed.into(stream)
         except OSError as error:
             raise Retryable(
                 "Хранилище вложений не принимает запись: проверьте место на диске и права на папку blobs",
@@ -139,13 +161,28 @@ def _unpacked(packed: bytes, size_bytes: int | None = None) -> bytes | None:
         return None
 
 
-def _write_durably(path: Path, packed: bytes) -> None:
+@dataclass(frozen=True, slots=True)
+class _Packing:
+    """A file on its way to be packed, with its length in bytes."""
+
+    file: BufferedIOBase
+    size_bytes: int
+
+    def into(self, stream: Any) -> None:
+        self.file.seek(0)
+        zstandard.ZstdCompressor(level=3).copy_stream(cast("IO[bytes]", self.file), stream, size=self.size_bytes)
+
+
+def _write_durably(path: Path, packed: bytes | _Packing) -> None:
     """Under a temporary name, flushed to the disk, then renamed: no half-written blob, none lost with the power."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{uuid.uuid4().hex}")
     try:
         with temporary.open("wb") as stream:
-            stream.write(packed)
+            if isinstance(packed, bytes):
+                stream.write(packed)
+            else:
+                packed.into(stream)
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)

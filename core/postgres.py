@@ -141,17 +141,18 @@ def _postmaster(home: Path) -> psutil.Process | None:
 
 
 def _forget_crash(pgdata: Path) -> None:
-    """Remove the pid file of a server that is gone: its number may be another process's now, which PostgreSQL heeds."""
+    """Remove what a killed server left: its number may be a zombie's or another process's now, and PostgreSQL asks
+    only whether there is such a process."""
     file = pgdata / "postmaster.pid"
     try:
-        pid = int(file.read_text().splitlines()[0])
-        if psutil.pid_exists(pid) and str(pgdata) in psutil.Process(pid).cmdline():
-            return  # a zombie, or one that began this very moment
+        if str(pgdata) in psutil.Process(int(file.read_text().splitlines()[0])).cmdline():
+            return  # one that began this very moment
     except psutil.AccessDenied:
         return  # unknown: let PostgreSQL decide
     except (OSError, ValueError, IndexError, psutil.NoSuchProcess):
         pass
-    file.unlink(missing_ok=True)
+    for lock in (file, *pgdata.glob(".s.PGSQL.*.lock")):
+        lock.unlink(missing_ok=True)
 
 
 def _wait_until_gone(home: Path) -> None:
@@ -179,7 +180,8 @@ def _register(home: Path, *, add: int | None = None, remove: int | None = None) 
 
 def _began(pid: int) -> str:
     try:
-        return str(psutil.Process(pid).create_time())
+        process = psutil.Process(pid)
+        return "" if process.status() == psutil.STATUS_ZOMBIE else str(process.create_time())
     except psutil.Error:
         return ""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from croniter import CroniterError, croniter
@@ -59,10 +59,13 @@ class Schedule:
         if self.missed == "skip":
             return []
         if self.missed == "once":
-            latest = croniter(self.cron, now.astimezone(zone)).get_prev(datetime)
+            # get_prev looks strictly before its start, and `now` itself may be a run.
+            starts = (now + timedelta(seconds=1), now)
+            times = (croniter(self.cron, start.astimezone(zone)).get_prev(datetime) for start in starts)
+            latest = next(run for run in times if run <= now)
             return [latest] if latest > last else []
         runs: list[datetime] = []
-        times = croniter(self.cron, last.astimezone(zone))
-        while len(runs) < MISSED_MOST and (run := times.get_next(datetime)) <= now:
+        following = croniter(self.cron, last.astimezone(zone))
+        while len(runs) < MISSED_MOST and (run := following.get_next(datetime)) <= now:
             runs.append(run)
         return runs

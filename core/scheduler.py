@@ -130,7 +130,8 @@ class Scheduler:
     def stop(self) -> None:
         self._stopping.set()
         self._thread.join()
-        self._clock.shutdown(wait=True)
+        if self._clock.running:
+            self._clock.shutdown(wait=True)
         self._locks.close()
 
     def _run(self) -> None:

@@ -67,7 +67,7 @@ def validate(form: Format, document: etree._Element) -> None:
     first = errors[0]
     more = f" и ещё {len(errors) - 1}" if len(errors) > 1 else ""
     raise SchemaViolation(
-        f"Документ не соответствует схеме {form.schema}: строка {first.line}, {_short(first.path or '')}{more}. "
+        f"Документ не соответствует схеме {form.schema}: строка {first.line}, {_place(document, first.path)}{more}. "
         "Отправитель должен исправить данные и прислать новое сообщение",
         detail="\n".join(f"{e.line}: {e.message}" for e in errors[:20]),
     )
@@ -202,11 +202,26 @@ def _to_dict(element: etree._Element, model: type[BaseModel]) -> dict[str, Any]:
             if value is not None:
                 values.setdefault(name, []).append(value)
         elif value is not None:
-            values[name] = value
+            # A second one where the model wants one is not silently dropped: two values bind to no field but a list.
+            values[name] = [values[name], value] if name in values else value
     return values
 
 
-def _short(path: str) -> str:
-    """The last steps of an XPath without namespaces' prefixes: what an operator can read."""
-    steps = [step.split(":")[-1] for step in path.split("/") if step]
-    return "/".join(steps[-3:]) or "корневой элемент"
+def _place(document: etree._Element, path: str | None) -> str:
+    """The last steps of the way to an element by local names: what an operator can read."""
+    element = document
+    steps = [_local_name(document)]
+    for step in (path or "").split("/")[2:]:  # libxml2 writes `*[2]` for the second child of a default namespace
+        name, _, place = step.rstrip("]").partition("[")
+        name = name.split(":")[-1]
+        children = [one for one in element.iterchildren("*") if name in ("*", _local_name(one))]
+        if not children:
+            break
+        parent, element = element, children[min(int(place or 1), len(children)) - 1]
+        twins = list(parent.iterchildren(str(element.tag)))
+        steps.append(_local_name(element) + (f"[{twins.index(element) + 1}]" if len(twins) > 1 else ""))
+    return "/".join(steps[-3:])
+
+
+def _local_name(element: etree._Element) -> str:
+    return str(element.tag).rpartition("}")[2]

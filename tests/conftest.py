@@ -35,6 +35,7 @@ from core.settings import Settings
 pytest_plugins = ["core.testing.features"]
 
 _HOME = "omsbus-tests-"
+_ROOM_BYTES = 2 * 1024**3
 
 
 class BusOf(Protocol):
@@ -58,7 +59,7 @@ def server_url() -> Iterator[str]:
         yield given
         return
     _forget_killed_runs()
-    home = Path(tempfile.gettempdir()) / f"{_HOME}{os.getpid()}"
+    home = _folder() / f"{_HOME}{os.getpid()}"
     shutil.rmtree(home, ignore_errors=True)
     try:
         with postgres.embedded(home) as url:
@@ -150,9 +151,16 @@ def _url_of(server_url: str, name: str) -> str:
     return urlunsplit(urlsplit(server_url)._replace(path=f"/{name}"))
 
 
+def _folder() -> Path:
+    """In memory where there is room: making a database for a test is copying files."""
+    shared = Path("/dev/shm")
+    roomy = shared.is_dir() and os.access(shared, os.W_OK) and psutil.disk_usage(str(shared)).free > _ROOM_BYTES
+    return shared if roomy else Path(tempfile.gettempdir())
+
+
 def _forget_killed_runs() -> None:
     """Stop the servers of runs that were killed, and remove their data."""
-    for home in Path(tempfile.gettempdir()).glob(f"{_HOME}*"):
+    for home in _folder().glob(f"{_HOME}*"):
         if not psutil.pid_exists(int(home.name.removeprefix(_HOME))):
             with contextlib.suppress(OSError):
                 postgres.stop(home)

@@ -184,8 +184,17 @@ def read_statistics(operation: etree._Element) -> dict[str, int]:
 
 def claimed_id(octets: bytes) -> str:
     """MessageId out of an answer that cannot be parsed: "" unless there is exactly one. Linear in the size."""
-    found = {match.lower() for match in _CLAIMED_ID.findall(octets)}
-    return found.pop().decode() if len(found) == 1 else ""
+    return one_id(claimed_ids(octets))
+
+
+def claimed_ids(octets: bytes) -> set[str]:
+    """Every MessageId in octets that cannot be parsed."""
+    return {match.lower().decode() for match in _CLAIMED_ID.findall(octets)}
+
+
+def one_id(found: set[str]) -> str:
+    """The only id; "" when there are none or several."""
+    return next(iter(found)) if len(found) == 1 else ""
 
 
 def elements(parent: etree._Element) -> Iterator[etree._Element]:

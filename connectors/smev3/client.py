@@ -7,10 +7,12 @@ Whatever is not a whole answer raises `Lost`, which tells whether the request ca
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from io import BufferedIOBase
 
 import urllib3
 from urllib3.exceptions import (
@@ -39,13 +41,20 @@ class Why(StrEnum):
 
 
 class Lost(Exception):
-    """No usable answer. `detail` is for the journal and names no secret."""
+    """No usable answer. `detail` is for the journal and names no secret.
 
-    def __init__(self, why: Why, detail: str, status: int = 0) -> None:
+    received: what of its body did come, exactly. file: the whole body, when it was too long for memory.
+    """
+
+    def __init__(
+        self, why: Why, detail: str, status: int = 0, *, received: bytes = b"", file: BufferedIOBase | None = None
+    ) -> None:
         super().__init__(why, detail)
         self.why = why
         self.detail = detail
         self.status = status
+        self.received = received
+        self.file = file
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,18 +76,21 @@ class Client:
         connect_timeout_s: float = 10.0,
         answer_timeout_s: float = 60.0,
         answer_most_bytes: int = 48 * 1024 * 1024,
+        spool_most_bytes: int = 0,
         connections: int = 8,
     ) -> None:
         self._endpoints = dict(endpoints)
         self._answer_timeout_s = answer_timeout_s
         self._answer_most_bytes = answer_most_bytes
+        self._spool_most_bytes = spool_most_bytes
         self._connect_timeout_s = connect_timeout_s
         self._pools = urllib3.PoolManager(num_pools=len(self._endpoints) or 1, maxsize=connections, block=False)
 
-    def call(self, version: str, operation: str, envelope: bytes) -> Answer:
+    def call(self, version: str, operation: str, envelope: bytes, *, spool: bool = False) -> Answer:
         """POST `envelope` to the endpoint of `version`; `operation` is SendRequest, GetResponse, Ack…
 
-        Any HTTP status is an answer when its body is a SOAP envelope. Raises Lost.
+        Any HTTP status is an answer when its body is a SOAP envelope. Raises Lost; with `spool` an answer that is
+        too long for memory comes in its `file`, for the caller to close.
         """
         headers = {
             "Content-Type": "text/xml; charset=UTF-8",
@@ -108,7 +120,7 @@ class Client:
             raise Lost(Why.TIMEOUT, _words(error)) from None
         whole = False
         try:
-            body = self._read(response, until)
+            body = self._read(response, until, spool)
             whole = True
         finally:
             if whole:
@@ -143,24 +155,44 @@ class Client:
         """Close every connection; the client can be used again afterwards."""
         self._pools.clear()
 
-    def _read(self, response: urllib3.BaseHTTPResponse, until: float) -> bytes:
+    def _read(self, response: urllib3.BaseHTTPResponse, until: float, spool: bool) -> bytes:
         if response.headers.get("Content-Encoding", "identity").lower() != "identity":
             raise Lost(Why.NOT_SOAP, "ответ сжат, хотя сжатие не запрашивалось", response.status)
-        pieces: list[bytes] = []
-        size = 0
+        body = bytearray()
         try:
             while piece := response.read1(_CHUNK_BYTES):
-                size += len(piece)
-                if size > self._answer_most_bytes:
-                    raise Lost(Why.TOO_LARGE, f"прочитано {size} байт", response.status)
-                pieces.append(piece)
+                body += piece
+                if len(body) > self._answer_most_bytes:
+                    file = self._spool(response, body, until) if spool else None
+                    raise Lost(Why.TOO_LARGE, f"больше {self._answer_most_bytes} байт", response.status, file=file)
                 if time.monotonic() > until:
-                    raise Lost(Why.TIMEOUT, f"за отведённое время пришло только {size} байт", response.status)
+                    words = f"за отведённое время пришло только {len(body)} байт"
+                    raise Lost(Why.TIMEOUT, words, response.status, received=bytes(body))
         except ReadTimeoutError as error:
-            raise Lost(Why.TIMEOUT, _words(error), response.status) from None
+            raise Lost(Why.TIMEOUT, _words(error), response.status, received=bytes(body)) from None
         except (ProtocolError, PoolError, OSError, HTTPError) as error:
-            raise Lost(Why.CUT_OFF, _words(error), response.status) from None
-        return b"".join(pieces)
+            raise Lost(Why.CUT_OFF, _words(error), response.status, received=bytes(body)) from None
+        return bytes(body)
+
+    def _spool(self, response: urllib3.BaseHTTPResponse, body: bytearray, until: float) -> BufferedIOBase | None:
+        """Read on, but to the disk: the octets are kept, memory does not grow with them. None: even for that too long.
+
+        The file has no name: it is gone with its last user, also after kill -9.
+        """
+        file = tempfile.TemporaryFile()  # noqa: SIM115
+        try:
+            size = file.write(body)
+            body.clear()
+            while size <= self._spool_most_bytes and time.monotonic() < until:
+                piece = response.read1(_CHUNK_BYTES)
+                if not piece:
+                    return file
+                size += file.write(piece)
+        except BaseException:
+            file.close()
+            raise
+        file.close()
+        return None
 
 
 def _understand(status: int, content_type: str, body: bytes) -> Answer:
@@ -169,7 +201,7 @@ def _understand(status: int, content_type: str, body: bytes) -> Answer:
         try:
             root, parts = mime.split(body, content_type)
         except mime.Broken as error:
-            raise Lost(Why.CUT_OFF, str(error), status) from None
+            raise Lost(Why.CUT_OFF, str(error), status, received=body) from None
     else:
         root, parts = body, {}
     if not root.strip():

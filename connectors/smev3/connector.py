@@ -34,6 +34,7 @@ class Smev:
             connect_timeout_s=settings.connect_timeout_s,
             answer_timeout_s=settings.answer_timeout_s,
             answer_most_bytes=settings.answer_most_bytes,
+            spool_most_bytes=settings.spool_most_bytes,
             connections=settings.connections,
         )
         sources: dict[str, Source] = {}

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from io import BufferedIOBase
 from typing import Final, Protocol
 
 from lxml import etree
@@ -36,6 +37,11 @@ _DELIVERING: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "GetStatusResponse": ("SmevAsyncProcessingMessage", ("AsyncProcessingStatusData",)),
 }
 NO_PARTS: Final[Mapping[str, bytes]] = {}
+_SENDERS_PART: Final = b"SenderProvidedRe"
+_UNVERIFIED: Final = b"unverified\0"
+_PIECE_BYTES: Final = 1024 * 1024
+_OVERLAP_BYTES: Final = 512
+"""Nothing that is looked for is longer."""
 
 
 class Trust(Protocol):
@@ -67,8 +73,8 @@ class Incoming:
 def read_delivery(envelope: bytes, reading: Reading, parts: Mapping[str, bytes] = NO_PARTS) -> Incoming | None:
     """Read one answer. None: the queue is empty.
 
-    parts: the other MIME parts by Content-ID. Raises TruncatedXml (unknown outcome: ask again) and
-    answers.Refused (a fault); every other trouble comes back as an Incoming with its problem.
+    parts: the other MIME parts by Content-ID. Raises answers.Refused (a fault) and TruncatedXml (nothing of a
+    message came: ask again); every other trouble comes back as an Incoming with its problem.
     """
     try:
         operation = answers.open_envelope(envelope)
@@ -80,8 +86,11 @@ def read_delivery(envelope: bytes, reading: Reading, parts: Mapping[str, bytes] 
         signed = answers.find_signed(operation, *_DELIVERING[local(operation)])
         if signed is None:
             return None
-    except xml.TruncatedXml:
-        raise
+    except xml.TruncatedXml as error:
+        incoming = torn(envelope, reading, error.detail)
+        if incoming is None:
+            raise
+        return incoming
     except (MalformedXml, SchemaViolation) as problem:
         return _kept(envelope, reading, problem, UNREADABLE_KIND, answers.claimed_id(envelope))
     try:
@@ -195,14 +204,47 @@ def _read(envelope: bytes, verified: Verified, verdict: _Verdict, version: str, 
     return Incoming(message, content.message_id)
 
 
+def torn(octets: bytes, reading: Reading, detail: str) -> Incoming | None:
+    """An answer that broke off: what came is kept. Nothing is acknowledged, so the message itself comes again.
+
+    None: it broke off before any message began, there is nothing to keep.
+    """
+    if not any(holder.encode() in octets for holder, _ in _DELIVERING.values()):
+        return None
+    problem = xml.TruncatedXml(
+        "Ответ СМЭВ оборвался, сохранена полученная часть. Само сообщение осталось в очереди СМЭВ, шина спросит его "
+        "снова: эту запись можно отклонить",
+        detail=detail,
+    )
+    return replace(_kept(octets, reading, problem, UNREADABLE_KIND, answers.claimed_id(octets)), ack_id="")
+
+
+def oversized(file: BufferedIOBase, reading: Reading, most_bytes: int) -> Incoming:
+    """An answer too long for memory: kept whole, never parsed."""
+    problem = MalformedXml(
+        f"Ответ СМЭВ больше {most_bytes // 1024 // 1024} МБ: он сохранён целиком, но не разобран. Попросите "
+        "отправителя передать большие данные вложением и прислать новое сообщение"
+    )
+    claimed, fingerprint = _look_through(file)
+    return _kept(file, reading, problem, UNREADABLE_KIND, claimed, fingerprint=fingerprint)
+
+
 def _kept(
-    envelope: bytes, reading: Reading, problem: Permanent, kind: str, claimed: str, version: str = ""
+    envelope: bytes | BufferedIOBase,
+    reading: Reading,
+    problem: Permanent,
+    kind: str,
+    claimed: str,
+    version: str = "",
+    *,
+    fingerprint: str = "",
 ) -> Incoming:
     """An answer that must not be handled: all its bytes, the reason, and the id it claims, if one can be told.
 
     The claimed id is nobody's word: kept as the external id it would shut out the true message of that id.
     """
-    fingerprint = _unverified_fingerprint(envelope)
+    if isinstance(envelope, bytes):
+        fingerprint = _unverified_fingerprint(envelope)
     headers = {header.CONNECTOR: reading.connector}
     if version:
         headers[header.VERSION] = version
@@ -236,7 +278,30 @@ def _claimed_id_of(element: etree._Element, envelope: bytes) -> str:
 
 def _unverified_fingerprint(envelope: bytes) -> str:
     """Equal for a redelivery (other delivery metadata, other signature), never equal to a verified message's."""
-    start = envelope.find(b"SenderProvidedRe")
-    end = envelope.rfind(b"SenderProvidedRe")
+    start = envelope.find(_SENDERS_PART)
+    end = envelope.rfind(_SENDERS_PART)
     part = envelope[start:end] if 0 <= start < end else envelope
-    return hashlib.sha256(b"unverified\0" + part).hexdigest()
+    return hashlib.sha256(_UNVERIFIED + part).hexdigest()
+
+
+def _look_through(file: BufferedIOBase) -> tuple[str, str]:
+    """(claimed id, `_unverified_fingerprint`) of a file, piece by piece."""
+    ids: set[str] = set()
+    marks: list[int] = []
+    position, tail = 0, b""
+    file.seek(0)
+    while piece := file.read(_PIECE_BYTES):
+        window = tail + piece
+        ids |= answers.claimed_ids(window)
+        first, last = window.find(_SENDERS_PART), window.rfind(_SENDERS_PART)
+        marks += [position - len(tail) + one for one in (first, last) if one >= 0]
+        position += len(piece)
+        tail = window[-_OVERLAP_BYTES:]
+    start, end = (min(marks), max(marks)) if marks else (0, 0)
+    left = end - start or position
+    file.seek(start if end > start else 0)
+    digest = hashlib.sha256(_UNVERIFIED)
+    while left and (piece := file.read(min(left, _PIECE_BYTES))):
+        digest.update(piece)
+        left -= len(piece)
+    return answers.one_id(ids), digest.hexdigest()

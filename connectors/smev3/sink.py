@@ -68,22 +68,25 @@ class SmevSink:
         version = prepared.headers[header.VERSION]
         try:
             answer = session.client.call(version, prepared.headers[header.OPERATION], prepared.body)
+        except Lost as lost:
+            raise _with_answer(faults.of_loss(lost, self._settings), lost.received) from None
+        try:
             operation = answers.open_envelope(answer.envelope)
             return self._receipt(operation, answer.envelope, session)
-        except Lost as lost:
-            raise faults.of_loss(lost, self._settings) from None
         except answers.Refused as refused:
             error = faults.of_sending(refused.fault, self._settings, repeated=repeated)
             if error is None:
                 return Receipt(
                     "СМЭВ уже приняла это сообщение раньше: ответ на первую отправку потерялся", answer.envelope
                 )
-            raise _not_in_a_circle(refused.fault.name, error, prepared, self._settings) from None
-        except (MalformedXml, SchemaViolation) as error:
-            raise Retryable(
-                f"Ответ СМЭВ на отправку не разобран, исход неизвестен: шина повторит те же байты. {error.reason}",
-                detail=error.detail,
-            ) from None
+            error = _not_in_a_circle(refused.fault.name, error, prepared, self._settings)
+            raise _with_answer(error, answer.envelope) from None
+        except (MalformedXml, SchemaViolation) as problem:
+            unread = Retryable(
+                f"Ответ СМЭВ на отправку не разобран, исход неизвестен: шина повторит те же байты. {problem.reason}",
+                detail=problem.detail,
+            )
+            raise _with_answer(unread, answer.envelope) from None
 
     def _receipt(self, operation: etree._Element, envelope: bytes, session: Session) -> Receipt:
         """What СМЭВ confirmed. A bad signature on it is noted, not fatal: a repeat would change nothing."""
@@ -222,6 +225,11 @@ def _not_in_a_circle(name: str, error: BusError, prepared: Prepared, settings: S
     """An id that is stale though it was just made means a wrong clock: another one at once would fare no better."""
     if name == "StaleMessageId" and isinstance(error, Retryable) and time.time() - _made_at(prepared) < _FRESH_S:
         error.pause_s = settings.renew_pause_s
+    return error
+
+
+def _with_answer(error: BusError, octets: bytes) -> BusError:
+    error.answer = octets
     return error
 
 

@@ -7,6 +7,7 @@ Ack all end in the same message under the same external id; the journal absorbs 
 from __future__ import annotations
 
 import random
+import weakref
 from collections.abc import Callable, Sequence
 from io import BufferedIOBase
 
@@ -33,6 +34,8 @@ class SmevDelivery:
         self._acknowledge = acknowledge
         self._accept_bad = accept_bad
         self._done = False
+        if isinstance(self.message.received, BufferedIOBase):
+            weakref.finalize(self, self.message.received.close)
 
     def ack(self) -> None:
         """Ack accepted="true". Raises Unavailable, Retryable, ConfigError; the message then comes again."""
@@ -49,16 +52,10 @@ class SmevDelivery:
         self._send(accepted=self.problem is None or (bad_signature and self._accept_bad))
 
     def _send(self, *, accepted: bool) -> None:
-        self._let_go()
         if self._done or not self._ack_id:
             return
         self._acknowledge(self._ack_id, accepted)
         self._done = True
-
-    def _let_go(self) -> None:
-        """The journal has the octets now."""
-        if isinstance(self.message.received, BufferedIOBase):
-            self.message.received.close()
 
     def __repr__(self) -> str:
         return f"SmevDelivery({self.message.external_id!r})"
@@ -104,6 +101,11 @@ class SmevSource:
             if isinstance(error, Retryable) and error.pause_s:
                 self.interval_s = max(self._usual_interval_s, error.pause_s)
             raise error from None
+        except xml.TruncatedXml as error:
+            raise Retryable(
+                "Ответ СМЭВ оборвался посреди XML: сообщение осталось в очереди СМЭВ, шина спросит снова",
+                detail=error.detail,
+            ) from None
         if incoming is None:
             jitter = self._usual_interval_s * self.poll.jitter
             self.interval_s = max(self._settings.poll_floor_s, self._usual_interval_s + random.uniform(-jitter, jitter))
@@ -115,12 +117,10 @@ class SmevSource:
         return [SmevDelivery(incoming, self._acknowledge, accept_bad=self._settings.bad_signature != "reject")]
 
     def _kept(self, lost: Lost, reading: Reading) -> Incoming | None:
-        """What is worth keeping of a lost answer: one too long for memory, or the beginning of an envelope."""
+        """What is worth keeping of a lost answer: one too long for memory, or the beginning of a message."""
         if lost.file is not None:
             return deliveries.oversized(lost.file, reading, self._settings.answer_most_bytes)
-        if b"Envelope" in lost.received[:4096]:
-            return deliveries.torn(lost.received, reading, lost.detail)
-        return None
+        return deliveries.torn(lost.received, reading, lost.detail)
 
     def _question(self, operation: str) -> envelopes.Unsigned:
         if operation == "GetStatus":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import psycopg
@@ -51,6 +52,47 @@ def test_identity_and_bytes_are_on_disk_before_the_first_send(
     _out(bus, "a")
     run_dry(bus, "far")
     assert seen == [("out-1", b"a", 1)]
+
+
+def test_what_another_worker_prepared_in_the_same_moment_is_what_is_sent(
+    bus: Any, far: Any, look: Any, run_dry: Any
+) -> None:
+    """Its commit falls between the moment that our claim sees and the moment when it gets the lock."""
+    original = far.prepare
+
+    def be_late(message: Message) -> Any:
+        look.do("INSERT INTO bus.outgoing (message_id, sink, external_id, headers, replies_to) "
+                "VALUES (%s, 'far', 'theirs', '{}', '')", message.id)  # fmt: skip
+        return original(message)
+
+    far.prepare = be_late
+    _out(bus, "a")
+    run_dry(bus, "far")
+    assert far.sent == [("theirs", b"a", False)]
+    assert look.states("far") == {"a": "sent"}
+
+
+def test_four_workers_on_one_sink_send_everything_once_under_one_id(
+    bus: Any, far: Any, look: Any, eventually: Any
+) -> None:
+    _out(bus, *(str(n) for n in range(300)))
+    stop = threading.Event()
+
+    def drain() -> None:
+        while not stop.is_set():
+            bus.engine.drain("far", 4)
+
+    threads = [threading.Thread(target=drain) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        eventually(lambda: look.one("SELECT count(*) FROM bus.entry WHERE state NOT IN ('ready')") == 300)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert set(look.states("far").values()) == {"sent"}
+    assert sorted(body for _, body, _ in far.sent) == sorted(str(n).encode() for n in range(300))
 
 
 @pytest.mark.feature("BUS-02")

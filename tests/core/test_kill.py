@@ -104,7 +104,7 @@ def test_a_bus_killed_at_random_moments_handles_everything_exactly_once(
     database_url: str, start: Any, eventually: Any, kills: int
 ) -> None:
     chance = random.Random(7)
-    world = World(database_url, offers=200 * kills)
+    world = World(database_url, offers=120 * kills)
     for _ in range(kills):
         before = world.effects()
         process = start(database_url)
@@ -121,7 +121,7 @@ def test_a_bus_killed_at_random_moments_handles_everything_exactly_once(
 @pytest.mark.feature("BUS-02", "BUS-12")
 @pytest.mark.timeout(300)
 def test_two_processes_share_the_work_and_one_is_killed(database_url: str, start: Any, eventually: Any) -> None:
-    world = World(database_url, offers=500)
+    world = World(database_url, offers=300)
     first, _second = start(database_url), start(database_url)
     eventually(lambda: world.effects() > 50, 60)
     first.kill()
@@ -137,7 +137,7 @@ def test_a_database_that_is_killed_and_restarted_in_the_middle_loses_nothing(tmp
         database = Database(url)
         migrate(database, [one for one in migrations() if one[0] == "bus"])
         database.close()
-        world = World(url, offers=400)
+        world = World(url, offers=250)
         settings = Settings(database_url=url, data_dir=tmp_path / "data", sweep_s=0.2)
         with Bus.open(settings, [script.route], [script.Far(url)]) as bus:
             bus.start(intake=True, work=True, schedule=False)

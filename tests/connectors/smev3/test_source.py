@@ -360,23 +360,11 @@ def test_the_published_empty_queue_in_multipart_is_read(smev, far, shared) -> No
     assert list(smev.sources["smev.responses"].receive()) == []
 
 
-@pytest.mark.parametrize("broken", ["half a document", "half a multipart", "content-length", "html", "empty"])
-def test_half_an_answer_is_an_unknown_outcome_and_is_asked_for_again(smev, far, make, broken) -> None:
-    envelope = make.request()
+@pytest.mark.parametrize("broken", ["html", "empty"])
+def test_what_is_no_answer_is_an_unknown_outcome_and_is_asked_for_again(smev, far, make, broken) -> None:
     kind = type(far.usual("Ack", b""))
-    far.prepare(
-        "GetRequest",
-        {
-            "half a document": kind(envelope[: len(envelope) // 2]),
-            "half a multipart": kind(
-                b"--m\r\nContent-ID: <r>\r\n\r\n" + envelope, content_type='multipart/related; boundary="m"'
-            ),
-            "content-length": kind(envelope, cut=100),
-            "html": kind("<html>Шлюз устал</html>".encode(), status=504, content_type="text/html"),
-            "empty": kind(b""),
-        }[broken],
-        envelope,
-    )
+    html = kind("<html>Шлюз устал</html>".encode(), status=504, content_type="text/html")
+    far.prepare("GetRequest", {"html": html, "empty": kind(b"")}[broken], make.request())
     with pytest.raises(Retryable) as caught:
         smev.sources["smev.requests"].receive()
     assert "шина" in caught.value.reason
@@ -421,7 +409,10 @@ def test_an_inadmissible_answer_is_kept_with_its_bytes_and_rejected(smev, far, m
 
 def test_an_unreadable_answer_without_an_id_is_known_by_its_octets_and_is_not_acknowledged(smev, far) -> None:
     far.prepare("GetRequest", b"<a xmlns='urn:a'/>", b"<a xmlns='urn:a'/>")
-    first, second = receive(smev), receive(smev)
+    first = receive(smev)
+    with pytest.raises(Retryable):  # nothing was acknowledged: to ask again at once would bring the same
+        receive(smev)
+    second = receive(smev)
     assert first.message.external_id.startswith("sha256:")
     assert first.message.external_id == second.message.external_id
     first.reject(first.problem)
@@ -444,15 +435,6 @@ def test_a_message_without_exactly_one_document_is_kept(smev, far, make, content
     assert isinstance(delivery.problem, SchemaViolation)
     assert words in delivery.problem.reason
     assert delivery.message.headers[header.MESSAGE_ID] == REQUEST_ID
-
-
-def test_an_answer_above_the_limit_is_not_read_to_its_end(smev_with, far, make) -> None:
-    smev = smev_with(answer_most_bytes=8192)
-    big = '<d:Death xmlns:d="urn://demo/death/1.0">' + "я" * 200_000 + "</d:Death>"
-    far.prepare("GetRequest", make.request(big), make.soap(""))
-    with pytest.raises(Retryable) as caught:
-        smev.sources["smev.requests"].receive()
-    assert "answer_most_bytes" in caught.value.reason
 
 
 def test_a_fault_of_a_poll_names_the_remedy(smev, far, make) -> None:
