@@ -87,29 +87,37 @@ def schedules() -> list[Schedule]:
     return list(found.values())
 
 
-def connector_types() -> dict[str, ModuleType]:
-    """Type name → its module `connector`."""
-    types = {
-        folder.name: importlib.import_module(f"connectors.{folder.name}.connector")
-        for folder in sorted((HOUSE / "connectors").iterdir())
-        if (folder / "connector.py").is_file()
-    }
-    for entry in importlib.metadata.entry_points(group="omsbus.connectors"):
-        types.setdefault(entry.name, entry.load())
-    return types
+def connector_types() -> list[str]:
+    """Names of the types that may be configured, none of them loaded."""
+    installed = [entry.name for entry in importlib.metadata.entry_points(group="omsbus.connectors")]
+    ours = [folder.parent.name for folder in (HOUSE / "connectors").glob("*/connector.py")]
+    return sorted({*ours, *installed})
+
+
+def connector_module(type_name: str) -> ModuleType:
+    """The module with Settings and connect of a type. Raises ConfigError when there is none or it does not load."""
+    try:
+        if (HOUSE / "connectors" / type_name / "connector.py").is_file():
+            return importlib.import_module(f"connectors.{type_name}.connector")
+        for entry in importlib.metadata.entry_points(group="omsbus.connectors", name=type_name):
+            return entry.load()  # type: ignore[no-any-return]
+    except Exception as error:  # whatever a foreign module raises at import
+        raise ConfigError(
+            f"Коннектор типа «{type_name}» не загружается ({type(error).__name__}): передайте разработчику",
+            detail=str(error),
+        ) from error
+    raise ConfigError(f"нет типа «{type_name}». Есть: {', '.join(connector_types()) or 'ни одного'}")
 
 
 def connectors(configured: dict[str, dict[str, Any]]) -> list[Connector]:
     """Connectors of the settings table `connectors`, built but not opened. Raises ConfigError."""
-    types = connector_types()
     built: list[Connector] = []
     for name, values in configured.items():
         type_name = str(values.get("type", name))
-        if type_name not in types:
-            raise ConfigError(
-                f"Коннектор {name}: нет типа «{type_name}». Есть: {', '.join(sorted(types)) or 'ни одного'}"
-            )
-        module = types[type_name]
+        try:
+            module = connector_module(type_name)
+        except ConfigError as error:
+            raise ConfigError(f"Коннектор {name}: {error.reason}", detail=error.detail) from error
         try:
             settings: ConnectorSettings = module.Settings.model_validate({"type": type_name, **values})
         except ValidationError as error:

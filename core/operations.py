@@ -66,7 +66,9 @@ def _again(bus: Bus, db: Driver, message: Message, queue: str, key: str, seq: in
 
 
 def _copy(message: Message, queue: str) -> Message:
-    return message.but(id=uuid7(), source="resend", external_id="", cause=message.id, queue=queue, in_reply_to="")
+    """A new message that begins the way anew. An answer keeps its cause: the question by which it is understood."""
+    cause = message.cause if message.in_reply_to else message.id
+    return message.but(id=uuid7(), source="resend", external_id="", cause=cause, queue=queue, in_reply_to="")
 
 
 def drop(bus: Bus, ids: Sequence[UUID], *, actor: str, reason: str) -> int:

@@ -25,7 +25,7 @@ _log = structlog.get_logger(__name__)
 def list_(config: Path | None = CONFIG, data: Path | None = DATA, as_json: bool = JSON) -> None:
     """Коннекторы из настроек и типы, которые можно подключить."""
     settings = load(config, data)
-    types = sorted(discovery.connector_types())
+    types = discovery.connector_types()
     rows = [_facts(name, values) for name, values in settings.connectors.items()]
     if as_json:
         printing.as_json({"connectors": rows, "types": types})

@@ -125,9 +125,7 @@ def _root_is_declared(route: Route) -> Iterator[str]:
             schema = etree.parse(file, etree.XMLParser(no_network=True, resolve_entities=False)).getroot()
         except etree.XMLSyntaxError:
             continue
-        namespace = schema.get("targetNamespace", "")
-        declared = {f"{{{namespace}}}{one.get('name')}" for one in schema.iterfind(f"{_XSD}element")}
-        if form.root not in declared:
+        if form.root not in _roots_of(schema):
             yield f"корень {form.root} не объявлен в {form.schema}: исправьте Format.root или схему"
 
 
@@ -184,8 +182,14 @@ def _belongs_to_another(route: Route, root: str) -> bool:
         schema = etree.parse(file, etree.XMLParser(no_network=True, resolve_entities=False)).getroot()
     except etree.XMLSyntaxError:
         return False
+    return root in _roots_of(schema)
+
+
+def _roots_of(schema: etree._Element) -> set[str]:
+    """Clark names of the global elements of an XSD; without a target namespace, plain names."""
     namespace = schema.get("targetNamespace", "")
-    return any(root == f"{{{namespace}}}{one.get('name')}" for one in schema.iterfind(f"{_XSD}element"))
+    prefix = f"{{{namespace}}}" if namespace else ""
+    return {f"{prefix}{one.get('name')}" for one in schema.iterfind(f"{_XSD}element")}
 
 
 def _fields(model: type[BaseModel] | None) -> set[str]:

@@ -66,11 +66,24 @@ def test_a_connector_and_a_route_of_another_package_join_by_entry_points(package
 def test_every_folder_with_a_connector_is_a_type() -> None:
     folders = {path.parent.name for path in (discovery.HOUSE / "connectors").glob("*/connector.py")}
     assert folders
-    types = discovery.connector_types()
-    assert folders <= types.keys()
-    for module in types.values():
+    assert folders <= set(discovery.connector_types())
+    for name in folders:
+        module = discovery.connector_module(name)
         assert callable(module.connect)
         assert issubclass(module.Settings, discovery.ConnectorSettings)
+
+
+def test_a_connector_that_does_not_load_is_named_and_stops_nobody_else(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = tmp_path / "connectors" / "broken"
+    folder.mkdir(parents=True)
+    (folder / "connector.py").write_text("import no_such_module_at_all\n", encoding="utf-8")
+    monkeypatch.setattr(discovery, "HOUSE", tmp_path)
+    assert "broken" in discovery.connector_types()
+    assert discovery.connectors({}) == []
+    with pytest.raises(ConfigError, match="Коннектор mine: Коннектор типа «broken» не загружается"):
+        discovery.connectors({"mine": {"type": "broken"}})
 
 
 @pytest.mark.feature("BUS-01")

@@ -64,7 +64,8 @@ class Toy:
 def toys(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config.write_text(CONFIG, encoding="utf-8")
     module = SimpleNamespace(Settings=ToySettings, connect=Toy)
-    monkeypatch.setattr(discovery, "connector_types", lambda: {"toy": module})
+    monkeypatch.setattr(discovery, "connector_types", lambda: ["toy"])
+    monkeypatch.setattr(discovery, "connector_module", lambda _name: module)
 
 
 @pytest.mark.feature("BUS-01")
