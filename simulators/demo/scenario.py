@@ -31,7 +31,8 @@ class Sent:
 
     deaths: int = 0
     births: int = 0
-    organizations: set[str] = field(default_factory=set)
+    organizations: dict[str, set[str]] = field(default_factory=dict)
+    """MessageID → ОГРН."""
     with_services: int = 0
     without_services: int = 0
     bad_records: int = 0
@@ -104,7 +105,9 @@ class Scenario:
         yield (
             "1 сообщение с неверной подписью СМЭВ",
             lambda: self._fault(
-                "неверная подпись СМЭВ", lambda: arm("wrong_smev_signature", operation="GetRequest", count=1)
+                "неверная подпись СМЭВ",
+                # of one kind, so that the account knows what must be missing
+                lambda: arm("wrong_smev_signature", operation="GetRequest", kind="fns.egrul", count=1),
             ),
         )
         yield "1 запись о смерти нарушает схему", self._broken_record
@@ -155,8 +158,8 @@ class Scenario:
         rng = random.Random(self._seed * 1000 + place)
         numbers = [fns.ogrn(rng) for _ in range(3)]
         payload = fns.news(self._seed * 1000 + place, organizations=3, ogrns=numbers)
-        self._smev.send(FNS, payload, version="1.2", tag="egrul")
-        self.sent.organizations |= set(numbers)
+        message_id = self._smev.send(FNS, payload, version="1.2", tag="egrul")
+        self.sent.organizations[message_id] = set(numbers)
 
     def _citizen(self, place: int) -> None:
         # The dead come from the beginning of the list, the askers from its end.

@@ -22,7 +22,6 @@ from core.errors import ConfigError, Unavailable
 from core.signatures.demo_keys import make_demo_keys
 from simulators.smev3.control import SimulatorControl
 
-PASSWORD_ENV = "OMSBUS_DEMO_KEY_PASSWORD"
 SNILS_TERM_S = 20
 """How long the demo waits for СФР before it calls a question unanswered (in life: days)."""
 REDELIVERY_S = 4
@@ -37,7 +36,7 @@ log_level = "INFO"
 type = "smev3"
 key_file = "{keys}/fund.key"
 certificate_file = "{keys}/fund.pem"
-password_env = "{password_env}"
+password_file = "{keys}/password"
 trust_dir = "{keys}/trust"
 operator_subject = ["ОГРН=1020000000002"]
 poll_floor_s = 0.05
@@ -80,15 +79,11 @@ class World:
             raise ConfigError(f"Показ в {self.home} уже идёт: остановите его (Ctrl+C) или укажите другую папку --data")
         shutil.rmtree(self.home, ignore_errors=True)
         self.home.mkdir(parents=True)
-        password = secrets.token_urlsafe(18)
-        make_demo_keys(self.keys, password)
+        make_demo_keys(self.keys, secrets.token_urlsafe(18))
         with self._stack:
             self.database_url = self._stack.enter_context(postgres.embedded(self.home))
-            self.config.write_text(
-                _CONFIG.format(keys=self.keys, smev=self.smev.base_url, password_env=PASSWORD_ENV), encoding="utf-8"
-            )
+            self.config.write_text(_CONFIG.format(keys=self.keys, smev=self.smev.base_url), encoding="utf-8")
             self._environment |= {
-                PASSWORD_ENV: password,
                 "OMSBUS_DATABASE_URL": self.database_url,
                 "OMSBUS_SFR_REPLY_WITHIN_S": str(SNILS_TERM_S),
             }
