@@ -259,9 +259,9 @@ def of_loss(lost: Lost, settings: Settings) -> Retryable:
             )
         case Why.TOO_LARGE:
             return Retryable(
-                f"Ответ СМЭВ больше {settings.spool_most_bytes or settings.answer_most_bytes} байт и не прочитан; "
-                "сообщение осталось в СМЭВ. Увеличьте spool_most_bytes (и answer_most_bytes) или попросите отправителя "
-                "передать данные вложением",
+                f"Ответ СМЭВ больше {settings.spool_most_bytes or settings.answer_most_bytes} байт и не прочитан, шина "
+                "повторит. Увеличьте spool_most_bytes (и answer_most_bytes) или попросите отправителя передать данные "
+                "вложением",
                 detail=lost.detail,
                 pause_s=settings.polling_penalty_s,
             )

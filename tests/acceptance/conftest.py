@@ -219,6 +219,16 @@ class House:
             [message] = self.bus.journal.load(driver(connection), [kept.id])
         return message.body
 
+    def snils_of(self, one: people.Invented) -> str | None:
+        """What the registry has; None also for a person who is not there."""
+        rows = self.rows(
+            "SELECT snils FROM erz.person WHERE surname = %s AND given = %s AND birth_date = %s",
+            one.surname.upper(),
+            one.given.upper(),
+            one.birth,
+        )
+        return rows[0][0] if rows else None
+
     def organizations(self) -> int:
         return int(self.rows("SELECT count(*) FROM fns.organization")[0][0])
 

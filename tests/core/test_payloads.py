@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -175,6 +177,22 @@ def test_another_kind_of_store_is_a_matter_of_its_url(db: Any) -> None:
     store = PayloadStore("memory://blobs", inline_bytes=10, blob_bytes=10)
     sha256 = store.put(db, HUGE)
     assert store.get(db, sha256) == HUGE
+
+
+@pytest.mark.parametrize("size", [0, 10, 10_001, 3_000_000])
+@pytest.mark.parametrize("place", ["disk", "elsewhere"])
+def test_a_file_is_kept_like_its_octets_and_once(db: Any, tmp_path: Path, place: str, size: int) -> None:
+    url = str(tmp_path / "blobs") if place == "disk" else "memory://files"
+    store = PayloadStore(url, inline_bytes=10, blob_bytes=10_000)
+    body = os.urandom(size)
+    with tempfile.TemporaryFile() as file:
+        file.write(body)
+        inline, sha256 = store.split(db, file)
+        assert inline is None
+        assert store.split(db, file) == (None, sha256)
+    assert sha256 == hashlib.sha256(body).hexdigest()
+    assert store.join(db, inline, sha256) == body
+    assert place != "disk" or len(_blobs(tmp_path)) == 1
 
 
 @pytest.mark.feature("BUS-02")
