@@ -454,7 +454,8 @@ def house(
     """The bus with the routes of the checkout, everything running."""
     with ExitStack() as stack:
         patch = stack.enter_context(pytest.MonkeyPatch.context())
-        patch.setattr(receivers, "REST_MOST_S", 0.3)  # a source that failed rests for seconds
+        patch.setattr(receivers, "REST_MOST_S", 0.2)  # a source that failed rests for seconds
+        patch.setattr(receivers, "LOOK_S", 0.05)
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="omsbus-acceptance-"))
         settings = Settings(
             database_url=new_database(),
