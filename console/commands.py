@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ import uvicorn
 from console.app import Console
 from core import logs, settings
 from core.bus import Bus
+from core.errors import ConfigError
 
 NAME = ""
 app = typer.Typer()
@@ -68,15 +70,29 @@ def _bus(config: Path | None, data: Path | None) -> Iterator[Bus]:
 
 @contextlib.contextmanager
 def _serving(console: Console, host: str, port: int) -> Iterator[None]:
-    """The web server in a thread, so that /healthz answers 503 while the bus is opening."""
-    server = uvicorn.Server(uvicorn.Config(console.app, host=host, port=port, log_config=None, access_log=False))
-    thread = threading.Thread(target=server.run, name="web")
-    thread.start()
+    """The web server in a thread, so that /healthz answers 503 while the bus is opening.
+
+    Raises ConfigError when the address is taken.
+    """
+    server = uvicorn.Server(uvicorn.Config(console.app, log_config=None, access_log=False))
+    with _listening(host, port) as listening:
+        thread = threading.Thread(target=server.run, args=([listening],), name="web")
+        thread.start()
+        try:
+            yield
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def _listening(host: str, port: int) -> socket.socket:
     try:
-        yield
-    finally:
-        server.should_exit = True
-        thread.join()
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise ConfigError(
+            f"Адрес {host}:{port} занят или недоступен ({error.strerror}): остановите другую программу "
+            "или укажите другой --port"
+        ) from None
 
 
 def _stop_signal() -> threading.Event:

@@ -163,7 +163,7 @@ def _events(db: Driver, message_id: UUID) -> list[EventRow]:
     rows = db.execute(
         "SELECT e.at, e.stage, e.attempt, e.actor, e.note, e.detail, e.duration_ms, "
         "extract(epoch FROM e.at - coalesce(lag(e.at) OVER (ORDER BY e.seq), m.accepted_at))::float8 * 1000, "
-        "coalesce(octet_length(e.output), p.size_bytes) "
+        "coalesce(bus.body_bytes(e.output), p.size_bytes) "
         "FROM bus.event e JOIN bus.message m ON m.id = e.message_id "
         "LEFT JOIN bus.payload p ON p.sha256 = e.output_payload WHERE e.message_id = %s ORDER BY e.seq",
         (message_id,),
@@ -186,7 +186,7 @@ def _effects(db: Driver, message_id: UUID) -> list[Effect]:
 def _departure(db: Driver, message_id: UUID) -> Departure | None:
     row = db.execute(
         "SELECT o.sink, o.external_id, o.headers, o.replies_to, o.sends, o.prepared_at, o.confirmed_at, "
-        "o.answer_due_at, o.answered_at, o.answer, coalesce(octet_length(o.body), p.size_bytes, 0) "
+        "o.answer_due_at, o.answered_at, o.answer, coalesce(bus.body_bytes(o.body), p.size_bytes, 0) "
         "FROM bus.outgoing o LEFT JOIN bus.payload p ON p.sha256 = o.body_payload WHERE o.message_id = %s",
         (message_id,),
     ).fetchone()
@@ -206,7 +206,7 @@ _CARD_FIELDS: Final = (
 )
 _CARD_COLUMNS: Final = (
     "m.headers, m.attachments, m.fingerprint, m.cause, m.in_reply_to, m.replies_to, m.reply_within_s, "
-    "coalesce(octet_length(m.body), b.size_bytes, 0), coalesce(octet_length(m.received), r.size_bytes)"
+    "coalesce(bus.body_bytes(m.body), b.size_bytes, 0), coalesce(bus.body_bytes(m.received), r.size_bytes)"
 )
 
 _BY_EXTERNAL: Final = """

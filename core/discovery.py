@@ -78,7 +78,7 @@ def _routes_in(modules: Sequence[ModuleType]) -> list[Route]:
 
 
 def schedules() -> list[Schedule]:
-    """Every module-level Schedule below routes/ and connectors/."""
+    """Every module-level Schedule below routes/, and those of installed packages."""
     found: dict[int, Schedule] = {}
     for module in [*modules_of("routes"), *_installed("omsbus.routes")]:
         for value in vars(module).values():

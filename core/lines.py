@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from core.connector import Connector, Delivery, Prepared, Receipt, Sink, Source, cron_of
-from core.errors import Unavailable
+from core.errors import ConfigError, Unavailable
 from core.message import Message
 
 Result = TypeVar("Result")
 
 
 class Line:
-    """Wraps one connector; thread-safe. `open` is called once until something raises Unavailable."""
+    """Wraps one connector; thread-safe. `open` is called once until something raises Unavailable or ConfigError."""
 
     def __init__(self, connector: Connector) -> None:
         self.connector = connector
@@ -29,7 +29,7 @@ class Line:
                 self._open = True
         try:
             return work()
-        except Unavailable:
+        except (Unavailable, ConfigError):  # keys may have been replaced by then
             self._open = False
             raise
 

@@ -34,7 +34,7 @@ class RouteSettings(BaseModel):
 
 
 class ScheduleSettings(BaseModel):
-    """A schedule declared in the file; see core.schedules."""
+    """A schedule declared in the file; see core.schedule."""
 
     model_config = ConfigDict(extra="forbid")
 

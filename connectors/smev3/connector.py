@@ -6,6 +6,8 @@ import threading
 from collections.abc import Mapping
 from types import MappingProxyType
 
+import structlog
+
 from connectors.smev3 import answers, envelopes, faults
 from connectors.smev3.client import Client, Lost, Why
 from connectors.smev3.session import Session, open_session
@@ -17,6 +19,8 @@ from core.connector import Sink, Source
 from core.errors import ConfigError, MalformedXml, Retryable, SchemaViolation, Unavailable
 
 __all__ = ["Settings", "Smev", "connect"]
+
+_log = structlog.get_logger(__name__)
 
 
 class Smev:
@@ -51,7 +55,9 @@ class Smev:
     def open(self) -> None:
         """Load keys and trust anew, drop connections that may be dead. Raises ConfigError."""
         fresh = open_session(self.name, self.settings, self._client)
-        fresh.identity()
+        days = fresh.identity().certificate.days_left()
+        if days < self.settings.certificate_warning_days:
+            _log.warning("certificate ends soon", connector=self.name, days_left=days)
         with self._lock:
             self._session = fresh
         self._client.close()

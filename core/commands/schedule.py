@@ -11,7 +11,7 @@ import typer
 from core import operations, printing
 from core.errors import ConfigError
 from core.opening import CONFIG, DATA, JSON, actor, open_bus
-from core.schedule import MISSED, Schedule
+from core.schedule import Schedule
 
 NAME = "schedule"
 app = typer.Typer(help="Расписания: ближайшие запуски, запуск сейчас, пауза.", no_args_is_help=True)
@@ -88,11 +88,10 @@ def pause(name: str = _NAME, config: Path | None = CONFIG, data: Path | None = D
 
 @app.command()
 def resume(name: str = _NAME, config: Path | None = CONFIG, data: Path | None = DATA) -> None:
-    """Снова запускать. С запусками, пропущенными за паузу, будет то же, что после простоя."""
+    """Снова запускать. Запуски, пропущенные за паузу, не выполняются."""
     with open_bus(config, data) as bus:
         operations.pause_schedule(bus, name, paused=False)
-        missed = MISSED[bus.schedules.get(name).missed]
-    printing.say(f"Расписание {name} работает; {missed}.")
+    printing.say(f"Расписание {name} работает; запуски, пропущенные за паузу, не выполняются.")
 
 
 @app.command()

@@ -132,6 +132,22 @@ def upgrade() -> None:
         stored_at   timestamptz NOT NULL DEFAULT clock_timestamp()
     );
 
+    -- Length of a body that may be packed (core/payloads.py): a zstd frame names it in its header.
+    CREATE FUNCTION bus.body_bytes(body bytea) RETURNS bigint LANGUAGE plpgsql IMMUTABLE STRICT AS
+    $$ DECLARE
+        head int; place int;
+    BEGIN
+        IF substring(body FROM 1 FOR 4) <> '\\x28b52ffd'::bytea THEN RETURN octet_length(body); END IF;
+        head := get_byte(body, 4);
+        place := 5 + CASE WHEN head & 32 = 0 THEN 1 ELSE 0 END + (ARRAY[0, 1, 2, 4])[(head & 3) + 1];
+        RETURN CASE head >> 6
+            WHEN 0 THEN get_byte(body, place)
+            WHEN 1 THEN 256 + get_byte(body, place) + (get_byte(body, place + 1) << 8)
+            ELSE get_byte(body, place) + (get_byte(body, place + 1) << 8) + (get_byte(body, place + 2) << 16)
+                + get_byte(body, place + 3)::bigint * 16777216
+        END;
+    END $$;
+
     CREATE FUNCTION bus.refuse_change() RETURNS trigger LANGUAGE plpgsql AS
     $$ BEGIN RAISE EXCEPTION 'bus.% is append-only', TG_TABLE_NAME; END $$;
     CREATE TRIGGER message_is_immutable BEFORE UPDATE ON bus.message

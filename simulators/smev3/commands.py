@@ -26,8 +26,8 @@ def smev(
     database_url: Annotated[
         str, typer.Option(envvar="OMSBUS_DATABASE_URL", help="PostgreSQL; пусто — встроенная в каталоге --data.")
     ] = "",
-    data: Annotated[Path, typer.Option(help="Каталог встроенной PostgreSQL.")] = Path("data/simulator"),
-    keys: Annotated[Path, typer.Option(help="Каталог ключей; если его нет, создаются учебные.")] = Path("data/keys"),
+    data: Annotated[Path, typer.Option(help="Каталог встроенной PostgreSQL.")] = Path("var/simulator"),
+    keys: Annotated[Path, typer.Option(help="Каталог ключей; если его нет, создаются учебные.")] = Path("var/keys"),
     config: Annotated[Path | None, typer.Option(help="Файл TOML: участники, виды сведений, поведение.")] = None,
     redelivery: Annotated[float | None, typer.Option(help="Срок подтверждения, секунд.")] = None,
     unsigned: Annotated[bool, typer.Option("--unsigned", help="Не проверять подписи вызывающих.")] = False,

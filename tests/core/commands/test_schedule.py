@@ -50,7 +50,7 @@ def test_a_paused_schedule_has_no_next_run_until_it_is_resumed(omsbus: Omsbus) -
     [paused] = omsbus("schedule", "list", "--json").json
     assert (paused["paused"], paused["next"]) == (True, [])
     assert omsbus("schedule", "run", "nightly").code == 0
-    assert "один запуск" in omsbus("schedule", "resume", "nightly").out
+    assert "не выполняются" in omsbus("schedule", "resume", "nightly").out
     [running] = omsbus("schedule", "list", "--json").json
     assert (running["paused"], len(running["next"])) == (False, 1)
 

@@ -90,8 +90,13 @@ def test_the_summary_counts_what_was_sent_taken_and_answered(fund, control, ques
     [row] = control.summary()["requests"]
     assert (row["kind"], row["sender"], row["requests"]) == ("sfr.snils", "TFOMS01", 4)
     assert (row["answers"], row["doubled"]) == (2, 0)
-    queues = {(one["queue"], one["sender"]): one for one in control.summary()["queues"]}
-    assert queues["request", "TFOMS01"]["acked_true"] == 3
+
+    def taken() -> int:
+        return {(one["queue"], one["sender"]): one for one in control.summary()["queues"]}["request", "TFOMS01"][
+            "acked_true"
+        ]
+
+    control.wait(lambda: taken() == 3)
     for _ in range(3):
         fund.ack(fund.receive("GetResponse").text("MessageID"), "false")
     queues = {(one["queue"], one["sender"]): one for one in control.summary()["queues"]}
