@@ -69,16 +69,28 @@ SELECT key FROM unnest(%s::text[]) AS key WHERE pg_try_advisory_xact_lock(hashte
 # Only the unbroken run: what stands behind a failed message waits, however healthy it is. The owner of the key
 # waits here for an operator's click at most.
 _FOLLOWERS = """
+WITH waiting AS (
+    SELECT w.seq, bool_and(w.state IN ('ready', 'held')) OVER (PARTITION BY w.key ORDER BY w.seq) AS unbroken
+    FROM unnest(%(keys)s::text[]) AS owned (key) CROSS JOIN LATERAL (
+        SELECT seq, key, state FROM bus.entry
+        WHERE queue = %(queue)s AND key = owned.key AND key <> ''
+          AND state IN ('ready', 'held', 'retry', 'quarantined')
+        ORDER BY seq LIMIT %(each)s) w
+), run AS MATERIALIZED (
+    SELECT seq FROM waiting WHERE unbroken AND NOT seq = ANY(%(heads)s) ORDER BY seq LIMIT %(limit)s
+)
 SELECT e.seq, e.attempts, e.key, {columns}
-FROM bus.entry e JOIN bus.message m USING (seq)
-WHERE e.queue = %(queue)s AND e.key = ANY(%(keys)s) AND e.key <> '' AND NOT e.seq = ANY(%(heads)s)
-  AND e.state IN ('ready', 'held')
-  AND NOT EXISTS (
-        SELECT 1 FROM bus.entry b
-        WHERE b.queue = e.queue AND b.key = e.key AND b.key <> '' AND b.seq < e.seq
-          AND b.state IN ('retry', 'quarantined'))
-ORDER BY e.seq LIMIT %(limit)s
+FROM run JOIN bus.entry e USING (seq) JOIN bus.message m USING (seq)
+WHERE e.state IN ('ready', 'held')
+ORDER BY e.seq
 FOR UPDATE OF e
+"""
+
+# "Ready" said in such a way that only the index by key fits: without statistics the planner takes the other one,
+# and reads the queue once for every failed message. LATERAL keeps it at one look a key.
+_READY_BEHIND = """
+e.queue = f.queue AND e.key = f.key AND e.key <> '' AND e.seq > f.seq
+AND e.state IN ('ready', 'held', 'retry', 'quarantined') AND NOT e.state IN ('held', 'retry', 'quarantined')
 """
 
 ANY = "true"
@@ -102,7 +114,8 @@ class Queues:
             rows = [row for row in rows if not row[2] or row[2] in owned]
             keys = sorted(owned)
         if follow and keys and len(rows) < limit:
-            values.update(keys=keys, heads=[row[0] for row in rows], limit=limit - len(rows))
+            limit -= len(rows)
+            values.update(keys=keys, heads=[row[0] for row in rows], limit=limit, each=limit // len(keys) + 2)
             rows += db.execute(_FOLLOWERS.format(columns=Journal.columns), values).fetchall()
             rows.sort(key=lambda row: row[0])
         return [self._claimed(db, row) for row in rows]
@@ -166,22 +179,23 @@ class Queues:
         """)
         # A message that arrived behind a failed one is parked, so that claims need not look at it each time. The
         # failed one is locked first: while a worker has it, its key is that worker's.
-        db.execute("""
+        db.execute(f"""
             WITH failed AS (
-                SELECT queue, key, seq FROM bus.entry
-                WHERE key <> '' AND state IN ('retry', 'quarantined')
-                FOR SHARE SKIP LOCKED
+                SELECT f.queue, f.key, f.seq FROM bus.entry f CROSS JOIN LATERAL (
+                    SELECT 1 FROM bus.entry e WHERE {_READY_BEHIND} LIMIT 1) behind
+                WHERE f.key <> '' AND f.state IN ('retry', 'quarantined')
+                FOR SHARE OF f SKIP LOCKED
             )
             UPDATE bus.entry SET state = 'held' WHERE seq IN (
-                SELECT e.seq FROM bus.entry e JOIN failed f ON e.queue = f.queue AND e.key = f.key AND e.seq > f.seq
-                WHERE e.state = 'ready' AND e.key <> ''
-                FOR UPDATE OF e SKIP LOCKED)
+                SELECT behind.seq FROM failed f CROSS JOIN LATERAL (
+                    SELECT e.seq FROM bus.entry e WHERE {_READY_BEHIND} FOR UPDATE SKIP LOCKED) behind)
         """)
         db.execute("""
             UPDATE bus.entry SET state = 'ready' WHERE seq IN (
-                SELECT e.seq FROM bus.entry e WHERE e.state = 'held' AND NOT EXISTS (
-                    SELECT 1 FROM bus.entry b WHERE b.queue = e.queue AND b.key = e.key AND b.key <> ''
-                      AND b.seq < e.seq AND b.state IN ('ready', 'held', 'retry', 'quarantined'))
+                SELECT e.seq FROM bus.entry e LEFT JOIN LATERAL (
+                    SELECT true AS waits FROM bus.entry b WHERE b.queue = e.queue AND b.key = e.key AND b.key <> ''
+                      AND b.seq < e.seq AND b.state IN ('ready', 'held', 'retry', 'quarantined') LIMIT 1) b ON true
+                WHERE e.state = 'held' AND b.waits IS NULL
                 FOR UPDATE OF e SKIP LOCKED)
         """)
         rows = db.execute("""

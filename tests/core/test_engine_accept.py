@@ -254,6 +254,8 @@ def test_a_question_without_an_answer_times_out_once_and_a_late_answer_is_still_
         bus.engine.expire()
         run_dry(bus, "t.answers")
     [timeout] = answers
+    with bus.database.transaction() as connection:
+        assert bus.outgoing.overdue(connection.connection.driver_connection) == [], "looked at once"
     assert (timeout.outcome, timeout.cause, timeout.key) == (Outcome.TIMEOUT, look.id_of("question"), "person")
     bus.engine.accept([far.offer("a1", b"late", kind="", in_reply_to="out-1", outcome=Outcome.ANSWER)])
     run_dry(bus, "t.answers")
