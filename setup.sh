@@ -7,6 +7,7 @@ cd "$(dirname "$0")"
 
 need=()
 ls /usr/lib/*/engines-3/gost.so >/dev/null 2>&1 || need+=(libengine-gost-openssl)
+command -v openssl >/dev/null 2>&1 || need+=(openssl) # the tests' oracle for signatures
 "$python" -c 'import ensurepip, venv' >/dev/null 2>&1 || need+=(python3-venv)
 if [ ${#need[@]} -gt 0 ]; then
     if [ "$(id -u)" = 0 ]; then

