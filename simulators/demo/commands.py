@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from core.database import Database
-from simulators.demo.reconcile import Account, reckon, settled
+from simulators.demo.reconcile import Account, handled, reckon, settled
 from simulators.demo.recording import record as record_envelopes
 from simulators.demo.scenario import Scenario, Step
 from simulators.demo.screen import Screen, show, where_next
@@ -21,6 +21,7 @@ from simulators.demo.world import World
 NAME = ""
 app = typer.Typer()
 
+WARM_MESSAGES, WARM_S = 15, 20.0
 SETTLE_S = 180.0
 """The demo gives up when something is still under way after so long."""
 
@@ -64,6 +65,7 @@ def _play(console: Console, world: World, database: Database, seed: int, scale: 
     with Screen(console, database) as screen:
         for step in scenario.first_wave():
             _do(screen, step)
+        _until_at_work(screen, database)
         screen.say("kill -9 шины в разгар работы")
         world.kill_bus()
         screen.look()
@@ -78,6 +80,14 @@ def _play(console: Console, world: World, database: Database, seed: int, scale: 
             screen.look()
             time.sleep(0.3)
     return reckon(world.smev, database, scenario.sent)
+
+
+def _until_at_work(screen: Screen, database: Database) -> None:
+    """The kill must hit a bus that has handled something and has something left."""
+    deadline = time.monotonic() + WARM_S
+    while time.monotonic() < deadline and handled(database) < WARM_MESSAGES:
+        screen.look()
+        time.sleep(0.05)
 
 
 def _do(screen: Screen, step: Step) -> None:

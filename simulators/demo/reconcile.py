@@ -83,6 +83,12 @@ def settled(smev: SimulatorControl, database: Database) -> bool:
     return not any(busy) and not totals["open_entries"] and not totals["pending_validation"]
 
 
+def handled(database: Database) -> int:
+    """Messages that the bus is done with so far."""
+    with database.transaction() as connection:
+        return _one(driver(connection), "SELECT count(*) FROM bus.entry WHERE state IN ('handled', 'sent')")
+
+
 def reckon(smev: SimulatorControl, database: Database, sent: Sent) -> Account:
     """Compare both sides, message by message."""
     account = Account(
