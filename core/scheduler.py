@@ -120,6 +120,8 @@ class Scheduler:
         self._clock = BackgroundScheduler(timezone=UTC)
         self._planned: dict[str, Schedule] = {}
         self._leading = False
+        self._look_again = threading.Event()
+        """A run could not be fired: look for missed ones, as after a downtime."""
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="scheduler", daemon=True)
 
@@ -136,17 +138,21 @@ class Scheduler:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
+            fresh = not self._leading or self._look_again.is_set()
+            self._look_again.clear()
             try:
                 leads = self._locks.hold("scheduler")
                 if leads:
-                    self._look(fresh=not self._leading)
+                    self._look(fresh=fresh)
                 elif self._leading:
                     self._plan([], datetime.now(UTC))
                 self._leading = leads
             except BusError as error:
                 _log.warning("scheduler", reason=error.reason)
+                self._look_again.set()
             except Exception:
                 _log.exception("scheduler")
+                self._look_again.set()
             self._stopping.wait(LOOK_S)
 
     def _look(self, *, fresh: bool) -> None:
@@ -189,12 +195,14 @@ class Scheduler:
         if self._planned.get(schedule.name) is not schedule:
             return
         try:
-            if self._locks.hold("scheduler"):
+            # Fired now, it would hide an earlier run that is still to be made up for.
+            waits = self._look_again.is_set() and schedule.missed == "all"
+            if not waits and self._locks.hold("scheduler"):
                 self._fire(schedule, run)
         except BusError as error:
             # fired_for was not moved, so this run is a missed one when the leader looks again.
             _log.warning("schedule not fired", schedule=schedule.name, reason=error.reason)
-            self._leading = False
+            self._look_again.set()
         except Exception:  # the clock must go on
             _log.exception("schedule not fired", schedule=schedule.name)
         if not self._stopping.is_set():
