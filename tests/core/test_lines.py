@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from core.errors import Permanent, Unavailable
+from core.errors import ConfigError, Permanent, Unavailable
 from core.lines import Line
 
 
@@ -19,8 +19,11 @@ def test_nothing_is_opened_before_it_is_used(far: Any) -> None:
     assert far.opens == 1
 
 
-@pytest.mark.parametrize(("error", "opens"), [(Unavailable("Нет"), 2), (Permanent("Нет"), 1), (KeyError("x"), 1)])
-def test_only_unavailable_makes_it_open_again(far: Any, error: Exception, opens: int) -> None:
+@pytest.mark.parametrize(
+    ("error", "opens"),
+    [(Unavailable("Нет"), 2), (ConfigError("Ключ"), 2), (Permanent("Нет"), 1), (KeyError("x"), 1)],
+)
+def test_only_a_lost_line_and_settings_that_were_mended_make_it_open_again(far: Any, error: Exception, opens: int) -> None:
     line = Line(far)
 
     def fail() -> None:
