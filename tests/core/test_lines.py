@@ -23,7 +23,7 @@ def test_nothing_is_opened_before_it_is_used(far: Any) -> None:
     ("error", "opens"),
     [(Unavailable("Нет"), 2), (ConfigError("Ключ"), 2), (Permanent("Нет"), 1), (KeyError("x"), 1)],
 )
-def test_only_a_lost_line_and_settings_that_were_mended_make_it_open_again(far: Any, error: Exception, opens: int) -> None:
+def test_only_a_lost_line_or_a_wrong_setting_makes_it_open_again(far: Any, error: Exception, opens: int) -> None:
     line = Line(far)
 
     def fail() -> None:
