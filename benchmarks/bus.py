@@ -113,7 +113,7 @@ def _bus(bus: Bus, messages: int) -> float:
     fill(bus, messages)
     rows = count(bus, "SELECT count(*) FROM bench_row")
     began = time.monotonic()
-    start(bus, [__name__])
+    start(bus)
     wait_for(bus, "SELECT count(*) FROM bench_row", rows + messages)
     taken_s = time.monotonic() - began
     bus.stop()

@@ -123,7 +123,7 @@ def _through_the_bus(octets: Sequence[bytes], reading: Reading) -> float:
     with scratch_bus(modules, workers=THREADS, connector="smev3") as bus:
         # The answers wait in their queue, as they would for a slow СМЭВ: sending is not measured here.
         operations.set_state(bus, "smev", "paused", actor="bench")
-        start(bus, modules)
+        start(bus)
 
         def receive(part: Sequence[bytes]) -> None:
             for start in range(0, len(part), BATCH):

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from core import discovery
 from core.bus import Bus
 from core.database import driver
 from core.errors import ConfigError
@@ -48,14 +47,14 @@ def scratch_bus(modules: Sequence[str], *, workers: int = 2, connector: str = ""
             nothing = {"type": connector, "endpoints": {"1.3": "http://127.0.0.1:9"}, "trust_dir": folder}
             keys = {"key_file": f"{folder}/none", "certificate_file": f"{folder}/none"}
             settings = settings.model_copy(update={"connectors": {"smev": {**nothing, **keys}}})
-        settings = settings.model_copy(update={"database_url": None})
-        with Bus.open(settings, discovery.routes_of(modules)) as bus:
+        settings = settings.model_copy(update={"database_url": None, "route_modules": list(modules)})
+        with Bus.open(settings) as bus:
             yield bus
 
 
-def start(bus: Bus, modules: Sequence[str]) -> None:
+def start(bus: Bus) -> None:
     """Start the workers as `omsbus run` does: in a process of their own."""
-    bus.start(intake=False, work=True, schedule=False, processes=1, route_modules=list(modules))
+    bus.start(intake=False, work=True, schedule=False, processes=1)
 
 
 def count(bus: Bus, sql: str, *values: Any) -> int:

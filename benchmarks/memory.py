@@ -22,7 +22,7 @@ def run(messages: int = 100_000) -> Result:
     modules = [bus_bench.__name__]
     with scratch_bus(modules) as bus:
         bus_bench.Table.metadata.create_all(bus.database.engine)
-        start(bus, modules)
+        start(bus)
         parent = psutil.Process()
         processes = [parent, *(one for one in parent.children() if "python" in one.name())]
         for first in range(0, messages, WAVE):

@@ -1,4 +1,4 @@
-"""`omsbus run`, `omsbus worker`, `omsbus scheduler`: the whole bus in one process, and its parts alone."""
+"""`omsbus run`: the whole bus in one process; `omsbus web`, `worker`, `scheduler`: its parts alone."""
 
 from __future__ import annotations
 
@@ -35,8 +35,25 @@ def run(
     stopping = _stop_signal()
     console = Console()
     with _serving(console, host, port), _bus(config, data) as bus:
-        bus.start(intake=True, work=True, schedule=True, processes=bus.settings.worker_processes)
-        console.bus = bus
+        bus.start(intake=True, push=True, work=True, schedule=True, processes=bus.settings.worker_processes)
+        console.serve(bus)
+        stopping.wait()
+        bus.stop()
+
+
+@app.command()
+def web(
+    host: str = typer.Option("127.0.0.1", "--host", help="Адрес, на котором слушать"),
+    port: int = typer.Option(8080, "--port", help="Порт"),
+    data: Path | None = _DATA,
+    config: Path | None = _CONFIG,
+) -> None:
+    """Только веб: приём по HTTP и консоль; таких процессов может быть несколько."""
+    stopping = _stop_signal()
+    console = Console()
+    with _serving(console, host, port), _bus(config, data) as bus:
+        bus.start(intake=False, push=True, work=False, schedule=False)
+        console.serve(bus)
         stopping.wait()
         bus.stop()
 
@@ -49,14 +66,14 @@ def worker(data: Path | None = _DATA, config: Path | None = _CONFIG) -> None:
 
 @app.command()
 def scheduler(data: Path | None = _DATA, config: Path | None = _CONFIG) -> None:
-    """Только расписания; из нескольких таких процессов работает один."""
+    """Часы: расписания и опрос источников; из нескольких таких процессов каждое дело делает один."""
     _part(config, data, work=False, schedule=True)
 
 
 def _part(config: Path | None, data: Path | None, *, work: bool, schedule: bool) -> None:
     stopping = _stop_signal()
     with _bus(config, data) as bus:
-        bus.start(intake=False, work=work, schedule=schedule)
+        bus.start(intake=schedule, work=work, schedule=schedule)
         stopping.wait()
 
 
@@ -74,7 +91,7 @@ def _serving(console: Console, host: str, port: int) -> Iterator[None]:
 
     Raises ConfigError when the address is taken.
     """
-    server = uvicorn.Server(uvicorn.Config(console.app, log_config=None, access_log=False))
+    server = uvicorn.Server(uvicorn.Config(console, log_config=None, access_log=False))
     with _listening(host, port) as listening:
         thread = threading.Thread(target=server.run, args=([listening],), name="web")
         thread.start()

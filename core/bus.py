@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 import structlog
 
 from core import discovery, polling, postgres
-from core.connector import Connector, Sink, Source, cron_of
+from core.connector import Application, Connector, Sink, Source, applications_of, cron_of
 from core.database import Database, driver, migrate
 from core.discovery import Routes
 from core.distribution import Drains, Signals, Sweep, Worker, celery_app
 from core.engine import UNKNOWN_QUEUE, Engine
 from core.errors import BusError, ConfigError
+from core.intake import Intake
 from core.journal import Journal
 from core.lines import Line
 from core.outgoing import Outgoing
@@ -50,8 +51,8 @@ class Bus:
     ) -> None:
         self.settings = settings
         self.database = database
-        self._discovered = routes is None
-        self.routes = Routes([*(discovery.routes() if routes is None else routes), polling.route])
+        self._discovered = routes is None and settings.route_modules is None
+        self.routes = Routes([*(self._own_routes() if routes is None else routes), polling.route])
         found = discovery.connectors(settings.connectors) if connectors is None else connectors
         self.lines = {connector.name: Line(connector) for connector in found}
         self.sources: dict[str, Source] = {}
@@ -78,6 +79,7 @@ class Bus:
             self.wake,
             self.retry_of,
         )
+        self.intake = Intake(self.engine.keep, threads=settings.intake_threads)
         self._parts: list[Any] = []
         self._announcer: Announcer | None = None
         self._workers: list[WorkerProcess] = []
@@ -115,18 +117,18 @@ class Bus:
         intake: bool,
         work: bool,
         schedule: bool,
+        push: bool = False,
         processes: int = 0,
-        route_modules: Sequence[str] | None = None,
     ) -> None:
         """Start the wanted parts; `ready` when they run.
 
-        processes       with `work`: so many child processes drain the queues, instead of threads of this one
-        route_modules   modules whose routes the children serve; None: those of the house
+        intake      poll the sources           push  commit what the web server's `applications` hand in
+        processes   with `work`: so many child processes drain the queues, instead of threads of this one
         """
         if work and processes and not self.settings.broker_url:
             self._announcer = Announcer(self.database)
             self._begin(self._announcer)
-            self._workers = [WorkerProcess(self.settings, self.database.url, route_modules) for _ in range(processes)]
+            self._workers = [WorkerProcess(self.settings, self.database.url) for _ in range(processes)]
             for worker in self._workers:
                 self._begin(worker)
         elif work:
@@ -139,9 +141,25 @@ class Bus:
             self._begin(Sweep(self.database, self.queues, self.engine, self.wake, self.settings.sweep_s))
         if schedule:
             self._begin(Scheduler(self.database, self.engine))
+        if push:
+            self._begin(self.intake)
         if intake:
             self._begin(Receivers(self.database, self.engine, self.sources))
         self.ready = True
+
+    def applications(self) -> Mapping[str, Application]:
+        """Path prefix → what the web server hands requests below it to. Raises ConfigError when two want the same."""
+        found: dict[str, Application] = {}
+        for name, line in self.lines.items():
+            for prefix, application in applications_of(line.connector, self.intake).items():
+                if prefix in found:
+                    raise ConfigError(f"Коннектор {name}: адрес {prefix} уже занят другим коннектором, измените path")
+                found[prefix] = application
+        return found
+
+    def _own_routes(self) -> list[Route]:
+        modules = self.settings.route_modules
+        return discovery.routes() if modules is None else discovery.routes_of(modules)
 
     def wake(self, queue: str) -> None:
         """Tell whoever drains this queue that it has work: by the broker, a thread of ours, or PostgreSQL's NOTIFY."""
@@ -149,7 +167,7 @@ class Bus:
             self.signals.wake(queue)
         elif self._announcer is not None:
             self._announcer.wake(queue)
-        else:  # a command beside a running bus
+        else:  # this process drains nothing
             with contextlib.suppress(BusError), self.database.transaction(durable=False) as connection:
                 announce(driver(connection), queue)
 

@@ -10,14 +10,21 @@ The contract that every connector must pass is `core.testing.connectors`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
 from core.errors import Permanent
 from core.message import Message
+
+if TYPE_CHECKING:
+    from core.intake import Intake
+
+Event = MutableMapping[str, Any]
+Application = Callable[[Event, Callable[[], Awaitable[Event]], Callable[[Event], Awaitable[None]]], Awaitable[None]]
+"""An ASGI application: (scope, receive, send)."""
 
 
 class ConnectorSettings(BaseModel):
@@ -45,7 +52,7 @@ class Delivery(Protocol):
 
 
 class Source(Protocol):
-    """Brings messages in by polling. A push source hands its Deliveries to the same `Engine.accept`.
+    """Brings messages in by polling. What is pushed to us comes through `applications_of`.
 
     A source with an attribute `cron` (5 or 6 fields, not "") is polled by that schedule and not by `interval_s`.
     """
@@ -123,3 +130,14 @@ class Connector(Protocol):
 def cron_of(source: Source) -> str:
     """The cron of a source that is polled by the clock; "" for one that is polled all the time."""
     return str(getattr(source, "cron", ""))
+
+
+def applications_of(connector: Connector, intake: Intake) -> Mapping[str, Application]:
+    """Push sources of a connector: path prefix (`/in`) → the ASGI application that the web processes serve below it.
+
+    A connector that has some offers `applications(intake)`, without I/O. An application hands each Delivery to
+    `intake.take` and answers its client when that is done: the answer is the acknowledgement. It checks who calls:
+    nobody does it for it.
+    """
+    make = getattr(connector, "applications", None)
+    return make(intake) if make else {}

@@ -17,10 +17,8 @@ from __future__ import annotations
 import contextlib
 import random
 import time
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -31,7 +29,9 @@ from uuid_utils.compat import uuid7
 
 from core import queues as q
 from core import stages
+from core.batch import Batch, failed
 from core.connector import Delivery, Sink
+from core.crashpoints import crash_point
 from core.database import Database, Driver, driver
 from core.discovery import Routes
 from core.errors import BusError, ConfigError, IdReused, MalformedXml, Permanent, Retryable, Unavailable, UnknownKind
@@ -51,13 +51,34 @@ SINK_RETRY = Retry(attempts=1_000_000)
 """A sink repeats until the far side confirms or refuses; only a Permanent error ends it."""
 _log = structlog.get_logger(__name__)
 
+_RECEIVED = crash_point("accept.received", "сообщение в памяти, в журнале ничего")
+_JOURNALED = crash_point("accept.journaled", "записано в журнал, не зафиксировано")
+_ACCEPTED = crash_point("accept.committed", "журнал зафиксирован, источник ещё не знает")
+_ACKNOWLEDGED = crash_point("accept.acknowledged", "источник знает, отметка об этом не записана")
+_CLAIMED = crash_point("handle.claimed", "взято в работу, ничего не сделано")
+_TRANSFORMED = crash_point("handle.transformed", "проверено и преобразовано, обработчик не вызван")
+_HANDLED = crash_point("handle.handled", "обработчик выполнен, состояние не записано")
+_SETTLED = crash_point("handle.settled", "всё записано, не зафиксировано")
+_COMMITTED = crash_point("handle.committed", "обработка зафиксирована, следующие очереди не разбужены")
+_PREPARED = crash_point("send.prepared", "байты и идентификатор готовы, не зафиксированы")
+_KEPT = crash_point("send.kept", "байты и идентификатор зафиксированы, не отправлены")
+_COUNTED = crash_point("send.counted", "отмечено, что отправка начинается")
+_SENT = crash_point("send.sent", "другая сторона приняла, подтверждение не записано")
+_CONFIRMED = crash_point("send.confirmed", "подтверждение записано, не зафиксировано")
+_FINISHED = crash_point("send.committed", "отправка зафиксирована")
+
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """What became of a delivery: `message_id` in the journal; `repeated` when it had come before."""
+    """What became of a delivery.
+
+    message_id  in the journal; of the earlier message when this one had come before (`repeated`)
+    problem     it is kept in quarantine for this reason; IdReused: its id belongs to another content
+    """
 
     message_id: UUID
     repeated: bool
+    problem: Permanent | None = None
 
 
 class Engine:
@@ -87,8 +108,16 @@ class Engine:
 
     def accept(self, deliveries: Sequence[Delivery]) -> list[Accepted]:
         """Journal a batch in one commit, then acknowledge each. Raises Unavailable with nothing acknowledged."""
-        accepted = self._keep([(one.message, one.problem) for one in deliveries])
+        accepted = self.keep(deliveries)
         self._acknowledge(deliveries, accepted)
+        return accepted
+
+    def keep(self, deliveries: Sequence[Delivery]) -> list[Accepted]:
+        """Journal a batch in one commit; the caller tells the senders (a push source: its answer is the
+        acknowledgement). Raises Unavailable with nothing journaled."""
+        _RECEIVED()
+        accepted = self._keep([(one.message, one.problem) for one in deliveries])
+        _ACCEPTED()
         return accepted
 
     def put(self, messages: Sequence[Message]) -> list[Accepted]:
@@ -103,13 +132,16 @@ class Engine:
             addressed = [self._address(db, *one) for one in given]
             new = self.journal.add(db, addressed)
             accepted = [
-                Accepted(one.message.id, repeated=False) if one.message.id in new else self._absorb(db, one.message)
-                for one in addressed
+                Accepted(one.message.id, repeated=False, problem=problem)
+                if one.message.id in new
+                else self._absorb(db, one.message)
+                for one, (_, problem) in zip(addressed, given, strict=True)
             ]
             self.journal.record(db, [_put_aside(one) for one in addressed if one.reason and one.message.id in new])
             # An answer that was put aside (a bad signature) may be a forgery: the true one is still awaited.
             ready = [one for one in addressed if one.state == "ready"]
             self.outgoing.answered(db, [one.message for one in ready if one.message.id in new])
+            _JOURNALED()
         self._wake_all({one.queue for one in ready})
         return accepted
 
@@ -159,10 +191,10 @@ class Engine:
         addressed = self._address(db, other, problem)
         if self.journal.add(db, [addressed]):
             self.journal.record(db, [_put_aside(addressed)])
-            return Accepted(other.id, repeated=False)
+            return Accepted(other.id, repeated=False, problem=problem)
         again = self.journal.twin(db, other)
         assert again is not None
-        return Accepted(again[0], repeated=True)
+        return Accepted(again[0], repeated=True, problem=problem)
 
     def _acknowledge(self, deliveries: Sequence[Delivery], accepted: Sequence[Accepted]) -> None:
         events = []
@@ -181,6 +213,7 @@ class Engine:
             except Exception as error:  # a defect of the connector; the others want their acknowledgement all the same
                 _log.exception("not acknowledged", message_id=str(one.message_id))
                 events.append(Event(one.message_id, "not acknowledged", f"Ошибка коннектора: {type(error).__name__}"))
+        _ACKNOWLEDGED()
         try:
             with self.database.transaction(durable=False) as connection:
                 self.journal.record(driver(connection), events)
@@ -215,14 +248,19 @@ class Engine:
             claimed = self.queues.claim(db, route.name, limit)
             if not claimed:
                 return 0
-            batch = _Batch(route.name)
+            _CLAIMED()
+            batch = Batch(route.name)
             prepared = [one for one in claimed if batch.attempt(one, lambda one: stages.apply(route, one.message))]
+            _TRANSFORMED()
             self._handle(connection, route, prepared, batch)
+            _HANDLED()
             self._settle(db, route.name, batch, "handled", self._retry_of(route))
+            _SETTLED()
+        _COMMITTED()
         self._wake_all(batch.queues)
         return len(claimed)
 
-    def _handle(self, connection: sa.Connection, route: Route, claimed: Sequence[Claimed], batch: _Batch) -> None:
+    def _handle(self, connection: sa.Connection, route: Route, claimed: Sequence[Claimed], batch: Batch) -> None:
         """Run the handlers: all in one savepoint, or, when something fails, each in its own."""
         db = driver(connection)
 
@@ -271,7 +309,7 @@ class Engine:
             yield session
             Session.commit(session)
 
-    def _settle(self, db: Driver, queue: str, batch: _Batch, state: str, retry: Retry) -> None:
+    def _settle(self, db: Driver, queue: str, batch: Batch, state: str, retry: Retry) -> None:
         """Write down what became of a batch; the caller commits."""
         self.queues.finish(db, queue, batch.done, state)
         batch.events += [_put_aside(one) for one in batch.emitted if one.reason]
@@ -280,12 +318,12 @@ class Engine:
             self.queues.stop(db, queue, batch.stopped.reason)
         self.journal.record(db, batch.events)
 
-    def _verdict(self, batch: _Batch, claimed: Claimed, error: Exception, retry: Retry) -> Iterator[Failed]:
+    def _verdict(self, batch: Batch, claimed: Claimed, error: Exception, retry: Retry) -> Iterator[Failed]:
         """Failure is an instruction: what the bus does next with this message."""
         attempt = claimed.attempts + 1
         if isinstance(error, ConfigError):
             batch.stopped = error
-            batch.events.append(_failed(claimed, "stopped", error.reason, error, attempt))
+            batch.events.append(failed(claimed, "stopped", error.reason, error, attempt))
             return
         again = isinstance(error, Retryable) and attempt < retry.attempts
         reason = (
@@ -295,7 +333,7 @@ class Engine:
             reason = f"Не удалось за {attempt} попыток: {reason}"
         pause_s = pause(retry, attempt, error) if again else 0.0
         state = "retry" if again else "quarantined"
-        batch.events.append(_failed(claimed, state, reason, error, attempt))
+        batch.events.append(failed(claimed, state, reason, error, attempt))
         yield Failed(claimed, state, type(error).__name__, reason, pause_s)
 
     # ── claim → prepare → commit → send → confirm → commit ───────────────────────────────────────────────────────
@@ -311,7 +349,7 @@ class Engine:
             if not self.queues.may_run(db, queue):
                 return 0
             claimed = self.queues.claim(db, queue, limit, only=q.NOT_PREPARED, follow=False)
-            batch = _Batch(queue)
+            batch = Batch(queue)
 
             def prepare(one: Claimed) -> None:
                 prepared = sink.prepare(one.message)
@@ -325,10 +363,14 @@ class Engine:
             for one in claimed:
                 batch.attempt(one, prepare, keep=False)
             self._settle(db, queue, batch, "sent", SINK_RETRY)
+            if claimed:
+                _PREPARED()
+        if claimed:
+            _KEPT()
         return len(claimed)
 
     def _send(self, queue: str, sink: Sink, limit: int) -> int:
-        batch = _Batch(queue)
+        batch = Batch(queue)
         resting: Unavailable | None = None
         with self.database.transaction() as connection:
             db = driver(connection)
@@ -337,6 +379,8 @@ class Engine:
             claimed = self.queues.claim(db, queue, limit, only=q.PREPARED, follow=False)
             # Committed apart and first: after a crash we must know that this may have reached the far side.
             sends = self.outgoing.count_sends(self.database, [one.message.id for one in claimed])
+            if claimed:
+                _COUNTED()
             deadline = time.monotonic() + SINK_TRANSACTION_S
             for place, one in enumerate(claimed):
                 if place and (time.monotonic() > deadline or resting or batch.stopped):
@@ -347,9 +391,10 @@ class Engine:
                         raise one.problem
                     prepared = self.outgoing.prepared(db, one.message.id)
                     receipt = sink.send(one.message, prepared, repeated=sends[one.message.id] > 1)
+                    _SENT()
                 except Unavailable as error:
                     resting = error
-                    batch.events.append(_failed(one, "unavailable", error.reason, error, 0))
+                    batch.events.append(failed(one, "unavailable", error.reason, error, 0))
                 except psycopg.Error:  # our own database: all of this batch comes again
                     raise
                 except Exception as error:
@@ -371,62 +416,15 @@ class Engine:
             if resting:
                 failures = self.queues.failures(db, queue) + 1
                 self.queues.rest(db, queue, pause(Retry(most_s=120), failures, resting), resting.reason)
+            if batch.done:
+                _CONFIRMED()
+        if batch.done:
+            _FINISHED()
         return len(claimed) if not resting else 0
 
     def _wake_all(self, names: Iterable[str]) -> None:
         for name in names:
             self._wake(name)
-
-
-class _Batch:
-    """What became of the messages of one claim, gathered until it is written down in a few statements."""
-
-    def __init__(self, queue: str) -> None:
-        self.queue = queue
-        self.made: dict[int, Any] = {}
-        self.done: list[Claimed] = []
-        self.emitted: list[Addressed] = []
-        self.failed: list[tuple[Claimed, Exception]] = []
-        self.events: list[Event] = []
-        self.stopped: ConfigError | None = None
-        self.queues: set[str] = set()
-        self._blocked_keys: set[str] = set()
-        self._began = time.monotonic()
-
-    def attempt(self, one: Claimed, work: Callable[[Claimed], Any], *, keep: bool = True) -> bool:
-        """Run `work`; on failure put the message aside, and with it what follows under the same key."""
-        if one.message.key in self._blocked_keys:
-            return False
-        try:
-            if one.problem:
-                raise one.problem
-            made = work(one)
-        except psycopg.errors.OperationalError as error:
-            self._fail(one, _as_retryable(error))
-        except sa.exc.OperationalError as error:
-            self._fail(one, _as_retryable(error))
-        except Exception as error:
-            self._fail(one, error)
-        else:
-            if keep:
-                self.made[one.seq] = made
-            return True
-        return False
-
-    def _fail(self, one: Claimed, error: Exception) -> None:
-        self.failed.append((one, error))
-        if one.message.key:
-            self._blocked_keys.add(one.message.key)
-
-    def add(self, one: Claimed, emitted: list[Addressed], notes: list[str]) -> None:
-        """A handler succeeded."""
-        self.done.append(one)
-        self.emitted += emitted
-        self.queues |= {a.queue for a in emitted if a.state == "ready"}
-        taken_ms = (time.monotonic() - self._began) * 1000
-        body = self.made[one.seq]
-        note = "; ".join(notes)
-        self.events.append(Event(one.message.id, "handled", note, "", one.attempts + 1, "", taken_ms, body.output))
 
 
 class _Session(Session):
@@ -467,16 +465,5 @@ def _no_key(error: Exception) -> Permanent:
     )
 
 
-def _failed(claimed: Claimed, stage: str, reason: str, error: Exception, attempt: int) -> Event:
-    detail = error.detail if isinstance(error, BusError) else "".join(traceback.format_exception(error))
-    answer = error.answer if isinstance(error, BusError) else b""
-    return Event(claimed.message.id, stage, reason, detail, attempt, output=answer or None)
-
-
 def _put_aside(one: Addressed) -> Event:
     return Event(one.message.id, "quarantined", one.reason)
-
-
-def _as_retryable(error: Exception) -> Retryable:
-    """A deadlock, a lock that was not given in time: the database asks us to try again."""
-    return Retryable("База данных прервала операцию (блокировка или отмена); шина повторит", detail=str(error))

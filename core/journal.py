@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -68,6 +69,7 @@ class Journal:
         message = one.message
         body, body_payload = self._payloads.split(db, message.body)
         received, received_payload = self._payloads.split(db, message.received)
+        attachments = [self._stored(db, one) for one in message.attachments]
         return (
             message.id,
             storable(message.kind),
@@ -82,7 +84,7 @@ class Journal:
             storable(message.replies_to),
             message.reply_within_s,
             storable_json(message.headers),
-            f"[{', '.join(map(_attachment_json, message.attachments))}]",
+            f"[{', '.join(map(_attachment_json, attachments))}]",
             body,
             body_payload,
             received,
@@ -92,6 +94,16 @@ class Journal:
             one.error,
             storable(one.reason),
         )
+
+    def _stored(self, db: Driver, attachment: Attachment) -> Attachment:
+        if attachment.payload or attachment.open is None:
+            return attachment
+        with attachment.open() as content:
+            return replace(attachment, payload=self._payloads.put_file(db, content))
+
+    def _attachment(self, db: Driver, values: dict[str, Any]) -> Attachment:
+        payload = values["payload"]
+        return Attachment(**values, open=functools.partial(self._payloads.open, db, payload) if payload else None)
 
     def record(self, db: Driver, events: Iterable[Event]) -> None:
         """Append events in one statement."""
@@ -151,7 +163,7 @@ class Journal:
             replies_to=replies_to,
             reply_within_s=reply_within_s,
             headers=headers,
-            attachments=tuple(Attachment(**a) for a in attachments),
+            attachments=tuple(self._attachment(db, one) for one in attachments),
             body=self._payloads.join(db, body, body_payload) if with_body else b"",
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from io import BufferedIOBase
@@ -37,12 +37,19 @@ OUTCOME_WORDS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A header of an attached file; `payload` is the hex sha256 in the payload store, "" when not fetched."""
+    """An attached file, however long: its content is never in memory as a whole.
+
+    payload  hex sha256 in the payload store; "" when not fetched
+    open     gives the content as a binary stream, which the caller closes. From a source: what the journal shall
+             store (seekable); in a sink or handler: what it has stored, readable from beginning to end while the
+             message is being worked on. None: there is no content.
+    """
 
     name: str
     media_type: str = "application/octet-stream"
     payload: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
+    open: Callable[[], BufferedIOBase] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

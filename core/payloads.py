@@ -7,7 +7,7 @@ import os
 import threading
 import uuid
 from dataclasses import dataclass
-from io import BufferedIOBase
+from io import BufferedIOBase, BytesIO
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -103,6 +103,19 @@ class PayloadStore:
             raise Permanent(f"Содержимое {sha256[:12]}… повреждено на диске: восстановите его из резервной копии")
         return body
 
+    def open(self, db: Driver, sha256: str) -> BufferedIOBase:
+        """The content as a stream; memory does not grow with it. Raises Permanent when it is gone."""
+        row = db.execute("SELECT blob FROM bus.payload WHERE sha256 = %s", (sha256,)).fetchone()
+        if row is None or row[0] is None:
+            return BytesIO(self.get(db, sha256))
+        files, root = self._open()
+        try:
+            packed = files.open(f"{root}/{row[0]}", "rb")
+        except OSError as error:
+            raise _not_readable(error) from error
+        stream = zstandard.ZstdDecompressor().stream_reader(packed, closefd=True)
+        return cast("BufferedIOBase", stream)
+
     def _open(self) -> tuple[Any, str]:
         # fsspec keeps one file system a thread: theirs are not safe to share.
         files, root = fsspec.core.url_to_fs(self._blob_url)
@@ -132,9 +145,11 @@ class PayloadStore:
             with files.open(f"{root}/{path}", "rb") as stream:
                 return bytes(stream.read())
         except OSError as error:
-            raise Retryable(
-                "Хранилище вложений не отдаёт файл: проверьте, что папка blobs подключена", detail=str(error)
-            ) from error
+            raise _not_readable(error) from error
+
+
+def _not_readable(error: OSError) -> Retryable:
+    return Retryable("Хранилище вложений не отдаёт файл: проверьте, что папка blobs подключена", detail=str(error))
 
 
 _local = threading.local()

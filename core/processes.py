@@ -12,7 +12,6 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
 
 import structlog
 
@@ -29,9 +28,9 @@ _log = structlog.get_logger(__name__)
 class WorkerProcess:
     """One child, kept alive until `stop`."""
 
-    def __init__(self, settings: Settings, database_url: str, route_modules: Sequence[str] | None) -> None:
+    def __init__(self, settings: Settings, database_url: str) -> None:
         values = settings.model_dump(mode="json") | {"database_url": database_url}
-        self._line = json.dumps({"settings": values, "route_modules": route_modules}).encode() + b"\n"
+        self._line = json.dumps(values).encode() + b"\n"
         self._process: subprocess.Popen[bytes] | None = None
         self._ready = threading.Event()
         self._stopping = threading.Event()

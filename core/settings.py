@@ -62,6 +62,8 @@ class Settings(BaseSettings):
     sweep_s: float = Field(default=1.0, gt=0)
     batch_most: int = Field(default=256, ge=1)
     log_level: str = "INFO"
+    intake_threads: int = Field(default=1, ge=1, le=16, description="commits of pushed messages under way at once")
+    route_modules: list[str] | None = Field(default=None, description="modules whose routes to serve; default: routes/")
     connectors: dict[str, dict[str, Any]] = {}
     routes: dict[str, RouteSettings] = {}
     schedules: dict[str, ScheduleSettings] = {}

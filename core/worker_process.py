@@ -6,22 +6,19 @@ import json
 import signal
 import sys
 
-from core import discovery, logs
+from core import logs
 from core.bus import Bus
 from core.processes import READY_LINE
 from core.settings import Settings
 
 
 def main() -> None:
-    """Read one line of JSON (settings, modules of routes), drain, end with the pipe."""
+    """Read one line of JSON (the settings), drain, end with the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C reaches the whole group; the parent says when
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    told = json.loads(sys.stdin.buffer.readline())
-    settings = Settings(**told["settings"])
+    settings = Settings(**json.loads(sys.stdin.buffer.readline()))
     logs.set_up(settings.log_level)
-    modules = told["route_modules"]
-    routes = None if modules is None else discovery.routes_of(modules)
-    with Bus.open(settings, routes, declare=False) as bus:
+    with Bus.open(settings, declare=False) as bus:
         bus.start(intake=False, work=True, schedule=False)
         sys.stdout.buffer.write(READY_LINE + b"\n")
         sys.stdout.buffer.flush()

@@ -26,10 +26,10 @@ def served(bus_of, monkeypatch):
     from core import discovery
 
     monkeypatch.setenv("PYTHONPATH", os.getcwd())
-    bus = bus_of(discovery.routes_of([MODULE]))
+    bus = bus_of(discovery.routes_of([MODULE]), route_modules=[MODULE])
     with bus.database.transaction() as connection:
         connection.execute(sa.text("CREATE TABLE public.effect (message_id uuid, pid int)"))
-    bus.start(intake=False, work=True, schedule=False, processes=1, route_modules=[MODULE])
+    bus.start(intake=False, work=True, schedule=False, processes=1)
     return bus
 
 
@@ -66,7 +66,7 @@ def test_a_killed_child_is_started_again_and_nothing_is_handled_twice(served, ev
 def test_a_child_ends_when_its_parent_is_killed(database_url, tmp_path, eventually) -> None:
     code = (
         "import sys, time; from core.processes import WorkerProcess; from core.settings import Settings;"
-        f"w = WorkerProcess(Settings(data_dir={str(tmp_path)!r}), {database_url!r}, []); w.start();"
+        f"w = WorkerProcess(Settings(data_dir={str(tmp_path)!r}), {database_url!r}); w.start();"
         "print(w._process.pid, flush=True); time.sleep(60)"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
@@ -86,7 +86,7 @@ def test_a_child_that_cannot_start_is_an_error_and_not_a_silence(tmp_path, monke
     from core.settings import Settings
 
     monkeypatch.setattr(processes, "READY_S", 0.5)
-    worker = WorkerProcess(Settings(data_dir=tmp_path), "postgresql://nobody@127.0.0.1:1/none", [])
+    worker = WorkerProcess(Settings(data_dir=tmp_path), "postgresql://nobody@127.0.0.1:1/none")
     with pytest.raises(Unavailable, match="не запустился"):
         worker.start()
 
