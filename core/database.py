@@ -77,6 +77,17 @@ def storable(text: str) -> str:
     return text.replace("\x00", "").encode("utf-8", "backslashreplace").decode()
 
 
+def encodable(text: str) -> bool:
+    """Free of lone surrogates."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def storable_json(values: Mapping[str, Any]) -> str:
     """JSON of a flat mapping, fit for a jsonb column."""
     clean = {storable(name): storable(value) if isinstance(value, str) else value for name, value in values.items()}

@@ -165,12 +165,14 @@ class Engine:
             problem = UnknownKind(f"{what}: подключите её в настройках (omsbus new kind …) и отправьте повторно")
         if route is not None and not message.key and problem is None:
             try:
-                message = message.but(key=order_key(route, message))
+                if key := order_key(route, message):
+                    message = message.but(key=key)
             except Exception as error:  # a route's own program
                 problem = _no_key(error)
         queue = message.queue or (route.name if route else UNKNOWN_QUEUE)
         kind = route.name if route and message.kind in self.routes.by_root else message.kind
-        message = message.but(version=version, kind=kind)
+        if (version, kind) != (message.version, message.kind):
+            message = message.but(version=version, kind=kind)
         if problem is None:
             return Addressed(message, queue)
         return Addressed(message, queue, "quarantined", type(problem).__name__, problem.reason)

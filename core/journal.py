@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
-import psycopg
-
-from core.database import Driver, Row, storable, storable_json
+from core.database import Driver, encodable, storable
 from core.message import Attachment, Message, Outcome
 from core.payloads import PayloadStore
 
@@ -61,39 +60,39 @@ class Journal:
         unique: dict[UUID, Addressed] = {}
         for one in addressed:
             unique.setdefault(one.message.id, one)
-        rows = [self._row(db, one) for one in unique.values()]
-        found = _by_columns(db, _INSERT, rows)
-        return {row[0] for row in found}
+        # The fields travel as one text and the bytes as four arrays: an array a column costs more than all the rest.
+        rows = [self._row(db, one, place) for place, one in enumerate(unique.values(), start=1)]
+        bodies = [self._payloads.split(db, one.message.body) for one in unique.values()]
+        received = [self._payloads.split(db, one.message.received) for one in unique.values()]
+        for row, (_, body), (_, envelope) in zip(rows, bodies, received, strict=True):
+            row["body_payload"], row["received_payload"] = body, envelope
+        values = (_as_json(rows), [inline for inline, _ in bodies], [inline for inline, _ in received])
+        return {row[0] for row in db.execute(_INSERT, values)}
 
-    def _row(self, db: Driver, one: Addressed) -> tuple[Any, ...]:
+    def _row(self, db: Driver, one: Addressed, place: int) -> dict[str, Any]:
         message = one.message
-        body, body_payload = self._payloads.split(db, message.body)
-        received, received_payload = self._payloads.split(db, message.received)
-        attachments = [self._stored(db, one) for one in message.attachments]
-        return (
-            message.id,
-            storable(message.kind),
-            storable(message.version),
-            storable(message.key),
-            storable(message.source),
-            storable(message.external_id) or str(message.id),
-            message.digest(),
-            str(message.outcome),
-            message.cause,
-            storable(message.in_reply_to),
-            storable(message.replies_to),
-            message.reply_within_s,
-            storable_json(message.headers),
-            f"[{', '.join(map(_attachment_json, attachments))}]",
-            body,
-            body_payload,
-            received,
-            received_payload,
-            storable(one.queue),
-            one.state,
-            one.error,
-            storable(one.reason),
-        )
+        attachments = [self._stored(db, attachment) for attachment in message.attachments]
+        return {
+            "place": place,
+            "id": str(message.id),
+            "kind": message.kind,
+            "version": message.version,
+            "key": message.key,
+            "source": message.source,
+            "external_id": message.external_id or str(message.id),
+            "fingerprint": message.digest(),
+            "outcome": message.outcome,
+            "cause": str(message.cause) if message.cause else None,
+            "in_reply_to": message.in_reply_to,
+            "replies_to": message.replies_to,
+            "reply_within_s": message.reply_within_s,
+            "headers": dict(message.headers),
+            "attachments": attachments and [_plain(attachment) for attachment in attachments],
+            "queue": one.queue,
+            "state": one.state,
+            "error": one.error,
+            "reason": one.reason,
+        }
 
     def _stored(self, db: Driver, attachment: Attachment) -> Attachment:
         if attachment.payload or attachment.open is None:
@@ -108,23 +107,24 @@ class Journal:
     def record(self, db: Driver, events: Iterable[Event]) -> None:
         """Append events in one statement."""
         rows = []
+        outputs = []
         for event in events:
             output, payload = self._payloads.split(db, event.output)
+            outputs.append(output)
             rows.append(
-                (
-                    event.message_id,
-                    event.stage,
-                    event.attempt,
-                    storable(event.actor),
-                    storable(event.note),
-                    storable(event.detail),
-                    event.duration_ms,
-                    output,
-                    payload,
-                )
+                {
+                    "message_id": str(event.message_id),
+                    "stage": event.stage,
+                    "attempt": event.attempt,
+                    "actor": event.actor,
+                    "note": event.note,
+                    "detail": event.detail,
+                    "duration_ms": event.duration_ms,
+                    "output_payload": payload,
+                }
             )
         if rows:
-            _by_columns(db, _RECORD, rows)
+            db.execute(_RECORD, (_as_json(rows), outputs))
 
     def twin(self, db: Driver, message: Message) -> tuple[UUID, str] | None:
         """(id, fingerprint) of the message that came earlier under the same source and external id."""
@@ -170,35 +170,49 @@ class Journal:
     columns = _COLUMNS
 
 
-def _by_columns(db: Driver, sql: str, rows: Sequence[tuple[Any, ...]]) -> psycopg.Cursor[Row]:
-    """Execute with one array a column. Arrays of bytes go in binary form: escaping them as text costs more than all
-    the rest."""
-    columns = [list(column) for column in zip(*rows, strict=True)]
-    places = ["%b" if any(isinstance(value, bytes) for value in column) else "%s" for column in columns]
-    return db.execute(sql.format(*places), columns)
+def _plain(attachment: Attachment) -> dict[str, Any]:
+    return {
+        "name": attachment.name,
+        "media_type": attachment.media_type,
+        "payload": attachment.payload,
+        "headers": dict(attachment.headers),
+    }
 
 
-def _attachment_json(attachment: Attachment) -> str:
-    values = {"name": attachment.name, "media_type": attachment.media_type, "payload": attachment.payload}
-    return f'{storable_json(values)[:-1]}, "headers": {storable_json(attachment.headers)}}}'
+def _as_json(rows: list[dict[str, Any]]) -> str:
+    """JSON that PostgreSQL can keep: see `core.database.storable`."""
+    text = json.dumps(rows, ensure_ascii=False, separators=(",", ":"), check_circular=False)
+    if "\\u0000" in text or not encodable(text):
+        text = json.dumps(_storable(rows), ensure_ascii=False)
+    return text
+
+
+def _storable(value: Any) -> Any:
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, dict):
+        return {storable(name): _storable(one) for name, one in value.items()}
+    return [_storable(one) for one in value] if isinstance(value, list) else value
 
 
 _INSERT = """
 WITH given AS (
-    SELECT * FROM unnest(
-        {}::uuid[], {}::text[], {}::text[], {}::text[], {}::text[], {}::text[], {}::text[], {}::text[], {}::uuid[],
-        {}::text[], {}::text[], {}::float8[], {}::text[], {}::text[], {}::bytea[], {}::text[], {}::bytea[], {}::text[],
-        {}::text[], {}::text[], {}::text[], {}::text[]
-    ) WITH ORDINALITY AS given (
-        id, kind, version, key, source, external_id, fingerprint, outcome, cause,
-        in_reply_to, replies_to, reply_within_s, headers, attachments, body, body_payload, received, received_payload,
-        queue, state, error, reason, place
-    )
+    SELECT * FROM ROWS FROM (
+        json_to_recordset(%s) AS (
+            place int, id uuid, kind text, version text, key text, source text, external_id text, fingerprint text,
+            outcome text, cause uuid, in_reply_to text, replies_to text, reply_within_s float8, headers jsonb,
+            attachments jsonb, body_payload text, received_payload text, queue text, state text, error text,
+            reason text),
+        unnest(%b::bytea[]), unnest(%b::bytea[])
+    ) AS given (
+        place, id, kind, version, key, source, external_id, fingerprint, outcome, cause, in_reply_to, replies_to,
+        reply_within_s, headers, attachments, body_payload, received_payload, queue, state, error, reason,
+        body, received)
 ), added AS (
     INSERT INTO bus.message (id, kind, version, key, source, external_id, fingerprint, outcome, cause, in_reply_to,
         replies_to, reply_within_s, headers, attachments, body, body_payload, received, received_payload)
     SELECT id, kind, version, key, source, external_id, fingerprint, outcome, cause, in_reply_to,
-        replies_to, reply_within_s, headers::jsonb, attachments::jsonb, body, body_payload, received, received_payload
+        replies_to, reply_within_s, headers, attachments, body, body_payload, received, received_payload
     FROM given ORDER BY place
     ON CONFLICT (source, external_id) DO NOTHING
     RETURNING seq, id
@@ -210,7 +224,10 @@ RETURNING message_id
 """
 
 _RECORD = """
-INSERT INTO bus.event (message_id, stage, attempt, actor, note, detail, duration_ms, output, output_payload)
-SELECT * FROM unnest({}::uuid[], {}::text[], {}::int[], {}::text[], {}::text[], {}::text[], {}::real[],
-                     {}::bytea[], {}::text[])
+INSERT INTO bus.event (message_id, stage, attempt, actor, note, detail, duration_ms, output_payload, output)
+SELECT * FROM ROWS FROM (
+    json_to_recordset(%s) AS (
+        message_id uuid, stage text, attempt int, actor text, note text, detail text, duration_ms real,
+        output_payload text),
+    unnest(%b::bytea[]))
 """
