@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test test-slow lint bench clean
+.PHONY: help setup setup-cluster demo cluster selftest run test test-slow lint bench clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -15,17 +15,29 @@ $(VENV)/.ready: pyproject.toml constraints.txt setup.sh
 	@bash setup.sh $(PYTHON) $(VENV)
 	@touch $@
 
+setup-cluster: $(VENV)/.cluster
+
+$(VENV)/.cluster: $(VENV)/.ready
+	@bash setup.sh $(PYTHON) $(VENV) cluster
+	@touch $@
+
 demo: setup ## the main job: СМЭВ 3 from end to end, 200+ messages with faults; ONCE=1 exits when reconciled
 	@$(BIN)/omsbus demo $(if $(ONCE),--once)
+
+cluster: setup-cluster ## the same job on many processes: RabbitMQ, workers, schedulers, web; ONCE=1 exits when reconciled
+	@$(BIN)/omsbus cluster $(if $(ONCE),--once)
+
+selftest: setup-cluster ## random faults under load on this machine, then the account; SECONDS=60 SEED=1
+	@$(BIN)/omsbus selftest --chaos --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
 
 run: setup ## the bus in one process (http://127.0.0.1:8080/healthz)
 	@$(BIN)/omsbus run
 
-test: setup ## lint and the fast tests (under 6 minutes on 2 cores)
+test: setup-cluster ## lint and the fast tests (under 6 minutes on 2 cores)
 	@$(MAKE) --no-print-directory lint
 	@$(BIN)/pytest -m "not slow" -q
 
-test-slow: setup ## the slow tests: kill -9 series, long fuzzing, the whole demo
+test-slow: setup-cluster ## the slow tests: kill -9 at every step, ten minutes of chaos, long fuzzing, the whole demo
 	@$(BIN)/pytest -m slow -q
 
 lint: setup ## ruff, mypy, import-linter, omsbus check
@@ -35,7 +47,7 @@ lint: setup ## ruff, mypy, import-linter, omsbus check
 	@$(BIN)/lint-imports
 	@$(BIN)/omsbus check
 
-bench: setup ## measured figures, each a ratio in one run
+bench: setup-cluster ## measured figures, each a ratio in one run
 	@$(BIN)/omsbus bench all
 
 clean: ## forget the environment and the demo's data

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from fastapi import FastAPI
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 
 from core.connector import Application
 
@@ -21,6 +21,9 @@ class Serving(Protocol):
 
     def applications(self) -> Mapping[str, Application]: ...
 
+    @property
+    def metrics(self) -> Application | None: ...
+
 
 class NotYet:
     """The bus is still opening."""
@@ -30,6 +33,11 @@ class NotYet:
 
     def applications(self) -> Mapping[str, Application]:
         return {}
+
+    metrics: Application | None = None
+
+
+_NOT_YET = PlainTextResponse("Шина запускается: повторите позже", status_code=503, headers={"Retry-After": "2"})
 
 
 class Console:
@@ -55,6 +63,13 @@ class Console:
                 if scope["path"].startswith(prefix):
                     await application(scope, receive, send)
                     return
+            if scope["path"] == "/metrics" and self._bus.metrics is not None:
+                await self._bus.metrics(scope, receive, send)
+                return
+            if isinstance(self._bus, NotYet) and scope["path"] != "/healthz":
+                # Not 404: a sender must not take "not yet" for "never".
+                await _NOT_YET(scope, receive, send)
+                return
         await self.pages(scope, receive, send)
 
     def healthz(self) -> JSONResponse:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import typer
-import uvicorn
 
+from console import serving
 from console.app import Console
 from core import logs, settings
 from core.bus import Bus
-from core.errors import ConfigError
+from core.settings import Settings
 
 NAME = ""
 app = typer.Typer()
@@ -32,13 +31,7 @@ def run(
     config: Path | None = _CONFIG,
 ) -> None:
     """Вся шина одной командой: приём, обработчики, расписания, веб. Останавливается по SIGTERM."""
-    stopping = _stop_signal()
-    console = Console()
-    with _serving(console, host, port), _bus(config, data) as bus:
-        bus.start(intake=True, push=True, work=True, schedule=True, processes=bus.settings.worker_processes)
-        console.serve(bus)
-        stopping.wait()
-        bus.stop()
+    serve(settings.load(config, data_dir=data), host, port)
 
 
 @app.command()
@@ -49,13 +42,7 @@ def web(
     config: Path | None = _CONFIG,
 ) -> None:
     """Только веб: приём по HTTP и консоль; таких процессов может быть несколько."""
-    stopping = _stop_signal()
-    console = Console()
-    with _serving(console, host, port), _bus(config, data) as bus:
-        bus.start(intake=False, push=True, work=False, schedule=False)
-        console.serve(bus)
-        stopping.wait()
-        bus.stop()
+    serve(settings.load(config, data_dir=data), host, port, whole=False)
 
 
 @app.command()
@@ -70,19 +57,25 @@ def scheduler(data: Path | None = _DATA, config: Path | None = _CONFIG) -> None:
     _part(config, data, work=False, schedule=True)
 
 
+def serve(loaded: Settings, host: str, port: int, *, whole: bool = True) -> None:
+    """Run a web process until SIGTERM, with all the other parts of the bus in it when it is `whole`."""
+    stopping = _stop_signal()
+    console = Console()
+    logs.set_up(loaded.log_level)
+    with _serving(console, host, port), Bus.open(loaded) as bus:
+        bus.start(intake=whole, push=True, work=whole, schedule=whole, processes=loaded.worker_processes)
+        console.serve(bus)
+        bus.until(stopping)
+        bus.stop()
+
+
 def _part(config: Path | None, data: Path | None, *, work: bool, schedule: bool) -> None:
     stopping = _stop_signal()
-    with _bus(config, data) as bus:
-        bus.start(intake=schedule, work=work, schedule=schedule)
-        stopping.wait()
-
-
-@contextlib.contextmanager
-def _bus(config: Path | None, data: Path | None) -> Iterator[Bus]:
     loaded = settings.load(config, data_dir=data)
     logs.set_up(loaded.log_level)
     with Bus.open(loaded) as bus:
-        yield bus
+        bus.start(intake=schedule, work=work, schedule=schedule)
+        bus.until(stopping)
 
 
 @contextlib.contextmanager
@@ -91,8 +84,8 @@ def _serving(console: Console, host: str, port: int) -> Iterator[None]:
 
     Raises ConfigError when the address is taken.
     """
-    server = uvicorn.Server(uvicorn.Config(console, log_config=None, access_log=False))
-    with _listening(host, port) as listening:
+    server = serving.server(console)
+    with serving.listening(host, port) as listening:
         thread = threading.Thread(target=server.run, args=([listening],), name="web")
         thread.start()
         try:
@@ -100,16 +93,6 @@ def _serving(console: Console, host: str, port: int) -> Iterator[None]:
         finally:
             server.should_exit = True
             thread.join()
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except OSError as error:
-        raise ConfigError(
-            f"Адрес {host}:{port} занят или недоступен ({error.strerror}): остановите другую программу "
-            "или укажите другой --port"
-        ) from None
 
 
 def _stop_signal() -> threading.Event:

@@ -7,6 +7,7 @@ with Bus.open(settings) as bus:      database ready, migrated; routes and connec
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -14,28 +15,45 @@ from typing import Any
 
 import structlog
 
-from core import discovery, polling, postgres
+from core import ballast, discovery, polling, postgres
+from core.alerting.watch import Watch
+from core.cluster import Membership
+from core.configuration import Configuration, Queue, configuration, digest, settings_of, settings_of_line
 from core.connector import Application, Connector, Sink, Source, applications_of, cron_of
-from core.database import Database, driver, migrate
+from core.database import Database, driver, migrate, revisions
+from core.declarations import declare, look_around, look_for_orphans
 from core.discovery import Routes
-from core.distribution import Drains, Signals, Sweep, Worker, celery_app
+from core.distribution import Drains, Sweep, Worker, celery_app, signals_of
 from core.engine import UNKNOWN_QUEUE, Engine
-from core.errors import BusError, ConfigError
+from core.errors import BusError, ConfigError, Unavailable
+from core.gauges import Watched
 from core.intake import Intake
 from core.journal import Journal
+from core.keeper import Keeper
 from core.lines import Line
+from core.metrics import Exposition
+from core.neighbours import guard_migration
 from core.outgoing import Outgoing
 from core.payloads import PayloadStore
+from core.pressure import Pressure
 from core.processes import WorkerProcess
 from core.queues import Queues
+from core.rates import Meter
 from core.receivers import Receivers
 from core.route import Retry, Route
 from core.schedule import Schedule
 from core.scheduler import Scheduler, Schedules
-from core.settings import Settings
+from core.settings import Settings, check_variables
 from core.wakeups import Announcer, Listener, announce
 
 SINK_CONCURRENCY = 2
+_ROLES = {
+    (True, True, True, True): "run",
+    (False, True, False, False): "web",
+    (False, False, True, False): "worker",
+    (True, False, False, True): "scheduler",
+}
+"""(intake, push, work, schedule) → the command that starts so."""
 _log = structlog.get_logger(__name__)
 
 
@@ -53,6 +71,7 @@ class Bus:
         self.database = database
         self._discovered = routes is None and settings.route_modules is None
         self.routes = Routes([*(self._own_routes() if routes is None else routes), polling.route])
+        check_variables()  # those of the subsystems are known only now
         found = discovery.connectors(settings.connectors) if connectors is None else connectors
         self.lines = {connector.name: Line(connector) for connector in found}
         self.sources: dict[str, Source] = {}
@@ -67,8 +86,9 @@ class Bus:
         self.queues = Queues(self.journal)
         self.outgoing = Outgoing(self.payloads)
         self.schedules = Schedules(database)
-        self._celery = celery_app(settings.broker_url)
-        self.signals = Signals(self._celery, window_s=0.25 if settings.broker_url else 5.0)
+        self._celery = celery_app(settings.broker_url, settings.broker_queue)
+        self.signals = signals_of(self._celery, settings.broker_url)
+        self.meter = Meter(database)
         self.engine = Engine(
             database,
             self.journal,
@@ -78,8 +98,25 @@ class Bus:
             sinks,
             self.wake,
             self.retry_of,
+            self.meter,
         )
-        self.intake = Intake(self.engine.keep, threads=settings.intake_threads)
+        self.pressure = Pressure(database, settings)
+        self.intake = Intake(self.engine.keep, self.pressure.reason, threads=settings.intake_threads)
+        self.watched = Watched(database, settings, found, self.pressure.reason)
+        self.metrics = Exposition(
+            self.watched, token_env=settings.metrics_token_env, token_file=settings.metrics_token_file
+        )
+        self.membership = Membership(
+            database,
+            [schema for schema, _ in discovery.migrations()],
+            self._describe,
+            rolling=settings.rolling,
+            clock_most_s=settings.clock_most_s,
+            end=self.stop,
+            look_around=lambda: look_around(database, self._queues()),
+        )
+        self._alone = False
+        self._stop_lock = threading.Lock()
         self._parts: list[Any] = []
         self._announcer: Announcer | None = None
         self._workers: list[WorkerProcess] = []
@@ -98,17 +135,26 @@ class Bus:
     ) -> Iterator[Bus]:
         """Database found or started, migrated, queues declared; everything stopped and closed at the end.
 
-        `declare=False` is for a command beside a running bus: it must not start stopped queues or change schedules.
+        `declare=False` is for a command beside a running bus: it must not start stopped queues or change schedules,
+        and is no member of the cluster. Raises ConfigError when this process must not run (core/cluster.py).
         """
         with contextlib.ExitStack() as stack:
+            if settings.database_url is None:
+                ballast.release_when_full(settings.data_dir)
             url = settings.database_url or stack.enter_context(postgres.embedded(settings.data_dir))
             database = Database(url)
             stack.callback(database.close)
             bus = cls(settings, database, routes, connectors)
+            stack.callback(bus.membership.leave)
             stack.callback(bus.stop)
-            migrate(database, discovery.migrations())
             if declare:
-                bus._declare()
+                bus.membership.check_in()
+            folders = discovery.migrations()
+            guard_migration(database, lambda: revisions(folders), rolling=settings.rolling)
+            migrate(database, folders)
+            if declare:
+                bus._alone = bus.membership.join()
+                bus._declare_when_possible()
             yield bus
 
     def start(
@@ -125,6 +171,11 @@ class Bus:
         intake      poll the sources           push  commit what the web server's `applications` hand in
         processes   with `work`: so many child processes drain the queues, instead of threads of this one
         """
+        drainer: Worker | None = None
+        self.membership.join()
+        self._begin(self.signals)
+        self._begin(self.meter)
+        self._begin(self.pressure)
         if work and processes and not self.settings.broker_url:
             self._announcer = Announcer(self.database)
             self._begin(self._announcer)
@@ -132,19 +183,26 @@ class Bus:
             for worker in self._workers:
                 self._begin(worker)
         elif work:
-            drains = Drains(self.engine, self.signals, self.concurrency_of, self.settings.batch_most)
-            self._begin(Worker(self._celery, drains, self.settings.workers))
+            many = bool(self.settings.broker_url)
+            drains = Drains(self.engine, self.signals, self.concurrency_of, self.settings.batch_most, spread=many)
+            drainer = Worker(self._celery, drains, self.settings.workers)
+            self._begin(drainer)
             self._drains_here = True
             if not self.settings.broker_url:
                 self._begin(Listener(self.database, self.signals.wake))
         if work:
-            self._begin(Sweep(self.database, self.queues, self.engine, self.wake, self.settings.sweep_s))
+            found = drainer.here if drainer else self.wake
+            self._begin(Sweep(self.database, self.queues, self.engine, found, self.settings.sweep_s))
         if schedule:
             self._begin(Scheduler(self.database, self.engine))
+            self._begin(Keeper(self.database, self.payloads, self.settings))
         if push:
             self._begin(self.intake)
         if intake:
-            self._begin(Receivers(self.database, self.engine, self.sources))
+            self._begin(Receivers(self.database, self.engine, self.sources, self.pressure.reason))
+        if schedule or push:
+            self._begin(Watch(self.database, self.watched, self.settings, standby=not schedule))
+        self.membership.began(_ROLES.get((intake, push, work, schedule), "part"))
         self.ready = True
 
     def applications(self) -> Mapping[str, Application]:
@@ -160,6 +218,10 @@ class Bus:
     def _own_routes(self) -> list[Route]:
         modules = self.settings.route_modules
         return discovery.routes() if modules is None else discovery.routes_of(modules)
+
+    def until(self, stopping: threading.Event) -> None:
+        """Wait for `stopping`. Raises ConfigError when this process must not go on; its parts are stopped then."""
+        self.membership.until(stopping)
 
     def wake(self, queue: str) -> None:
         """Tell whoever drains this queue that it has work: by the broker, a thread of ours, or PostgreSQL's NOTIFY."""
@@ -178,11 +240,14 @@ class Bus:
     def stop(self) -> None:
         """Intake first, then the workers: what was taken is committed, nothing new is begun. Idempotent."""
         self.ready = False
-        while self._parts:
-            self._parts.pop().stop()
-        self._announcer, self._workers, self._drains_here = None, [], False
-        for line in self.lines.values():
-            line.close()
+        with self._stop_lock:  # the cluster may end us while we end ourselves
+            while self._parts:
+                self._parts.pop().stop()
+            self.signals.stop()  # a command that starts nothing may have woken somebody
+            self.meter.stop()
+            self._announcer, self._workers, self._drains_here = None, [], False
+            for line in self.lines.values():
+                line.close()
 
     def healthy(self) -> bool:
         """Started, the workers are up, and the database answers."""
@@ -206,28 +271,47 @@ class Bus:
         route = self.routes.by_name.get(queue)
         return route.concurrency if route else SINK_CONCURRENCY
 
+    def _declare_when_possible(self) -> None:
+        """On a full disk the bus must come up all the same: people have to see why it takes nothing in."""
+        try:
+            self._declare()
+        except Unavailable as error:
+            _log.error("queues not declared", reason=error.reason)
+            self.pressure.postpone(self._declare_at_last, error.reason)
+
+    def _declare_at_last(self) -> None:
+        self.membership.appear()  # else the queues would be taken for nobody's
+        self._declare()
+
     def _declare(self) -> None:
-        """Make every queue of this code known. A queue that was stopped by an error gets another chance."""
-        unknown = [name for name in self.settings.routes if name not in self.routes.by_name]
-        if unknown:
-            raise ConfigError(f"Настройки routes.{unknown[0]}: такого маршрута нет. Уберите их или исправьте имя")
-        rows = [(route.name, "route", route.title) for route in self.routes.by_name.values()]
-        rows += [(name, "sink", f"Отправка: {name}") for name in self.engine.sinks]
-        rows += [(name, "source", f"Приём: {name}") for name in self.sources]
-        rows += [(UNKNOWN_QUEUE, "route", "Неизвестные виды и ответы без запроса")]
-        if twice := [name for name, times in Counter(row[0] for row in rows).items() if times > 1]:
-            raise ConfigError(f"Имя {twice[0]} носят две очереди: переименуйте маршрут или коннектор")
-        with self.database.transaction() as connection:
-            driver(connection).cursor().executemany(
-                "INSERT INTO bus.queue (name, side, title) VALUES (%s, %s, %s) ON CONFLICT (name) DO UPDATE SET "
-                "side = EXCLUDED.side, title = EXCLUDED.title, "
-                "state = CASE WHEN queue.state = 'stopped' THEN 'running' ELSE queue.state END, "
-                "reason = CASE WHEN queue.state = 'stopped' THEN '' ELSE queue.reason END",
-                rows,
-            )
+        """Make every queue and schedule of this code known, and show the queues that nobody serves any more."""
+        declare(self.database, self._queues(), first=self._alone)
+        look_for_orphans(self.database)
         polls = [polling.schedule_of(name, cron) for name, source in self.sources.items() if (cron := cron_of(source))]
         declared = [*polls, *(discovery.schedules() if self._discovered else []), *self._configured_schedules()]
         self.schedules.declare(declared)
+
+    def _queues(self) -> list[Queue]:
+        """What this process serves. Raises ConfigError."""
+        unknown = [name for name in self.settings.routes if name not in self.routes.by_name]
+        if unknown:
+            raise ConfigError(f"Настройки routes.{unknown[0]}: такого маршрута нет. Уберите их или исправьте имя")
+        rows = [
+            Queue(route.name, "route", route.title, settings_of(self.settings, route))
+            for route in self.routes.by_name.values()
+        ]
+        for line in self.lines.values():
+            stand = settings_of_line(self.settings, line)
+            rows += [Queue(name, "sink", f"Отправка: {name}", stand) for name in line.connector.sinks]
+            rows += [Queue(name, "source", f"Приём: {name}", stand) for name in line.connector.sources]
+        rows.append(Queue(UNKNOWN_QUEUE, "route", "Неизвестные виды и ответы без запроса", digest("")))
+        if twice := [name for name, times in Counter(row.name for row in rows).items() if times > 1]:
+            raise ConfigError(f"Имя {twice[0]} носят две очереди: переименуйте маршрут или коннектор")
+        return rows
+
+    def _describe(self) -> Configuration:
+        names = [row.name for row in self._queues()]
+        return configuration(self.settings, list(self.routes.by_name.values()), self.lines, names)
 
     def _configured_schedules(self) -> list[Schedule]:
         return [Schedule(name, **values.model_dump()) for name, values in self.settings.schedules.items()]

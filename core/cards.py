@@ -10,7 +10,7 @@ from uuid import UUID
 
 from core.database import Database, Driver, driver
 from core.errors import Permanent
-from core.payloads import PayloadStore
+from core.payloads import REMOVED, PayloadStore
 from core.reading import MESSAGE_COLUMNS, MessageRow, sources
 
 CAUSES_MOST: Final = 20
@@ -78,6 +78,7 @@ class Card:
     reply_within_s: float | None
     body_bytes: int
     received_bytes: int | None
+    body_removed: bool
     events: list[EventRow]
     causes: list[MessageRow]
     effects: list[Effect]
@@ -91,7 +92,11 @@ def find(database: Database, wanted: str) -> UUID:
     Raises Permanent when there is none or more than one.
     """
     with database.transaction() as connection:
-        found = list(dict.fromkeys(_matches(driver(connection), wanted.strip())))
+        db = driver(connection)
+        found = list(dict.fromkeys(_matches(db, wanted.strip())))
+        removed = not found and _is_removed(db, wanted.strip())
+    if removed:
+        raise Permanent(f"Запись сообщения {wanted} удалена по сроку хранения: восстановите её из резервной копии")
     if not found:
         raise Permanent(f"Нет сообщения {wanted}. Посмотрите список: omsbus message list")
     if len(found) > 1:
@@ -117,6 +122,18 @@ def _matches(db: Driver, wanted: str) -> list[UUID]:
             "SELECT id FROM bus.message WHERE id BETWEEN %s AND %s ORDER BY id LIMIT 6", (least, most)
         ).fetchall()
     return [row[0] for row in outer]
+
+
+def _is_removed(db: Driver, wanted: str) -> bool:
+    """Was there such a message, id or external id, whose record is gone?"""
+    try:
+        rows = db.execute("SELECT 1 FROM bus.remembered WHERE message_id = %s LIMIT 1", (UUID(wanted),)).fetchall()
+    except ValueError:
+        rows = []
+    rows += db.execute(
+        "SELECT 1 FROM bus.remembered WHERE external_id = %s AND source = ANY(%s)", (wanted, sources(db))
+    ).fetchall()
+    return bool(rows)
 
 
 def card(database: Database, message_id: UUID) -> Card:
@@ -155,7 +172,11 @@ def outputs(database: Database, payloads: PayloadStore, message_id: UUID) -> lis
         rows += db.execute(
             "SELECT 'prepared', body, body_payload FROM bus.outgoing WHERE message_id = %s", (message_id,)
         ).fetchall()
-        made = [(str(stage), payloads.join(db, inline, payload)) for stage, inline, payload in rows]
+        made = [
+            (str(stage), payloads.join(db, inline, payload))
+            for stage, inline, payload in rows
+            if not (payload or "").startswith(REMOVED)
+        ]
     return [(stage, octets) for stage, octets in made if octets]
 
 
@@ -203,10 +224,12 @@ _CARD_FIELDS: Final = (
     "reply_within_s",
     "body_bytes",
     "received_bytes",
+    "body_removed",
 )
 _CARD_COLUMNS: Final = (
     "m.headers, m.attachments, m.fingerprint, m.cause, m.in_reply_to, m.replies_to, m.reply_within_s, "
-    "coalesce(bus.body_bytes(m.body), b.size_bytes, 0), coalesce(bus.body_bytes(m.received), r.size_bytes)"
+    "coalesce(bus.body_bytes(m.body), b.size_bytes, 0), coalesce(bus.body_bytes(m.received), r.size_bytes), "
+    f"coalesce(starts_with(m.body_payload, '{REMOVED}'), false)"
 )
 
 _BY_EXTERNAL: Final = """

@@ -10,22 +10,27 @@ from core import discovery
 from core.errors import BusError
 
 
-def build() -> typer.Typer:
-    """The whole command tree. A module with NAME = "" brings top-level commands."""
+def build(wanted: str = "") -> typer.Typer:
+    """The command tree, or the part of it that offers the command `wanted`: what is not asked for is not imported.
+
+    A module with NAME = "" brings top-level commands; modules with one NAME share a group.
+    """
     root = typer.Typer(help="omsbus — интеграционная шина ТФОМС.", no_args_is_help=True, pretty_exceptions_enable=False)
-    for module in discovery.commands():
-        if module.NAME:
-            root.add_typer(module.app, name=module.NAME)
-        else:
-            for command in module.app.registered_commands:
-                root.registered_commands.append(command)
+    root.callback()(lambda: None)  # a tree, even with one command
+    groups: dict[str, typer.Typer] = {}
+    for module in discovery.commands(wanted):
+        group = groups.setdefault(module.NAME, module.app) if module.NAME else root
+        if group is not module.app:
+            group.registered_commands += module.app.registered_commands
+    for name, group in groups.items():
+        root.add_typer(group, name=name)
     return root
 
 
 def main() -> None:
     """Entry point: a bus error is one Russian sentence and exit code 1, never a traceback."""
     try:
-        build()()
+        build(sys.argv[1] if len(sys.argv) > 1 else "")()
     except BusError as error:
         print(f"Ошибка: {error.reason}", file=sys.stderr)
         sys.exit(1)

@@ -132,6 +132,16 @@ def cron_of(source: Source) -> str:
     return str(getattr(source, "cron", ""))
 
 
+def certificate_days_of(connector: Connector) -> Mapping[str, int]:
+    """Name of a certificate that we use there → whole days until it ends, negative after it.
+
+    A connector that has some offers `certificate_days()`: cheap, without its far side, also when it is not open.
+    Raises ConfigError when a certificate cannot be read.
+    """
+    tell = getattr(connector, "certificate_days", None)
+    return tell() if tell else {}
+
+
 def applications_of(connector: Connector, intake: Intake) -> Mapping[str, Application]:
     """Push sources of a connector: path prefix (`/in`) → the ASGI application that the web processes serve below it.
 

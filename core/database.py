@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from core.errors import ConfigError, Unavailable
 
@@ -20,22 +21,43 @@ Row = tuple[Any, ...]
 Driver = psycopg.Connection[Row]
 
 CONNECT_TIMEOUT_S = 10
+_LINE: dict[str, Any] = {
+    "connect_timeout": CONNECT_TIMEOUT_S,
+    # A machine that vanished says no goodbye: we give its connection up after half a minute …
+    "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 4, "tcp_user_timeout": 30_000,
+    # … and the server ours, with the locks and claims that hang on it.
+    "options": "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=4",
+}  # fmt: skip
+"""What a URL may change."""
 _MIGRATION_LOCK = 0x6F6D7301
 _AWAY = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError, psycopg.OperationalError)
 """The server is away or has ended the transaction; or every connection of the pool is in use."""
+_READ_ONLY = (sa.exc.InternalError, psycopg.errors.ReadOnlySqlTransaction)
 
 
 class Database:
-    """A pool of connections to one PostgreSQL. Thread-safe."""
+    """A pool of connections to one PostgreSQL. Thread-safe.
+
+    url  as libpq reads it, so it may name several hosts of which one is written to:
+         postgresql://bus@one,two/omsbus?target_session_attrs=read-write. Raises ConfigError when libpq cannot read it.
+    """
 
     def __init__(self, url: str, *, pool_size: int = 16) -> None:
         self.url = url
+        try:
+            self._connect_to = make_conninfo(**(_LINE | conninfo_to_dict(url)))
+        except psycopg.ProgrammingError as error:
+            raise ConfigError(
+                "Адрес базы данных не читается: проверьте OMSBUS_DATABASE_URL "
+                "(postgresql://пользователь:пароль@узел:5432/база)",
+                detail=str(error),
+            ) from None
         self.engine = sa.create_engine(
-            url.replace("postgresql://", "postgresql+psycopg://", 1),
+            "postgresql+psycopg://",
+            creator=lambda: psycopg.connect(self._connect_to),
             pool_size=pool_size,
             max_overflow=pool_size,
             pool_pre_ping=True,
-            connect_args={"connect_timeout": CONNECT_TIMEOUT_S},
         )
 
     @contextlib.contextmanager
@@ -50,14 +72,12 @@ class Database:
                 if not durable:
                     driver(connection).execute("SET LOCAL synchronous_commit TO off")
                 yield connection
-        except _AWAY as error:
-            raise Unavailable(
-                "База данных недоступна или прервала транзакцию; шина повторит сама", detail=str(error)
-            ) from error
+        except (*_AWAY, *_READ_ONLY) as error:
+            raise Unavailable(_why(error), detail=str(error)) from error
 
     def dedicated(self) -> Driver:
         """A connection outside the pool, in autocommit mode: for advisory locks and LISTEN."""
-        return psycopg.connect(self.url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S)
+        return psycopg.connect(self._connect_to, autocommit=True)
 
     def close(self) -> None:
         self.engine.dispose()
@@ -68,6 +88,21 @@ def driver(connection: sa.Connection) -> Driver:
     raw = connection.connection.driver_connection
     assert isinstance(raw, psycopg.Connection)
     return raw
+
+
+def _why(error: Exception) -> str:
+    """What happened and what to do. Raises what is neither."""
+    cause = getattr(error, "orig", error)
+    if isinstance(cause, psycopg.errors.DiskFull) or "No space left on device" in str(cause):
+        return "На диске базы данных кончилось место: освободите его (omsbus retention status); шина продолжит сама"
+    if isinstance(cause, psycopg.errors.ReadOnlySqlTransaction):
+        return (
+            "База данных не принимает запись (только чтение): проверьте, та ли это база и есть ли место на её диске; "
+            "шина продолжит сама"
+        )
+    if isinstance(error, sa.exc.InternalError):
+        raise error
+    return "База данных недоступна или прервала транзакцию; шина повторит сама"
 
 
 def storable(text: str) -> str:
@@ -103,16 +138,26 @@ def migrate(database: Database, folders: Iterable[tuple[str, Path]]) -> None:
         lock.execute("SELECT pg_advisory_lock(%s)", (_MIGRATION_LOCK,))
         for schema, folder in folders:
             with database.engine.begin() as connection:
-                connection.execute(sa.text(f'CREATE SCHEMA IF NOT EXISTS "{schema}"'))
+                if not sa.inspect(connection).has_schema(schema):  # else a read-only database could not be opened
+                    connection.execute(sa.text(f'CREATE SCHEMA "{schema}"'))
                 _upgrade(connection, schema, folder)
 
 
-def _upgrade(connection: sa.Connection, schema: str, folder: Path) -> None:
+def revisions(folders: Iterable[tuple[str, Path]]) -> dict[str, list[str]]:
+    """Schema → the revisions that this program knows, the head first."""
+    return {schema: [one.revision for one in _script(folder)[1].walk_revisions()] for schema, folder in folders}
+
+
+def _script(folder: Path) -> tuple[Config, ScriptDirectory]:
     config = Config()
     config.set_main_option("script_location", str(folder))
     config.set_main_option("version_locations", str(folder))
     config.set_main_option("path_separator", "os")
-    script = ScriptDirectory.from_config(config)
+    return config, ScriptDirectory.from_config(config)
+
+
+def _upgrade(connection: sa.Connection, schema: str, folder: Path) -> None:
+    config, script = _script(folder)
 
     def steps(revision: Any, _context: Any) -> Any:
         known = {one.revision for one in script.walk_revisions()}

@@ -7,6 +7,7 @@ A new connector is a folder `connectors/<type>/` with `connector.py`; a new rout
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.metadata
 import pkgutil
@@ -135,15 +136,33 @@ def migrations() -> list[tuple[str, Path]]:
     return folders
 
 
-def commands() -> list[ModuleType]:
-    """Every module of Typer commands: core/commands/*.py and <package>/**/commands.py."""
-    names = [f"core.commands.{file.stem}" for file in sorted((HOUSE / "core" / "commands").glob("[a-z]*.py"))]
+def commands(wanted: str = "") -> list[ModuleType]:
+    """Every module of Typer commands: core/commands/*.py and <package>/**/commands.py.
+
+    wanted: only those that offer this group or top-level command, told by their text; all, when none does.
+    """
+    files = sorted((HOUSE / "core" / "commands").glob("[a-z]*.py"))
     for root in ROOTS[1:]:
-        names += [
-            ".".join(file.relative_to(HOUSE).with_suffix("").parts)
-            for file in sorted((HOUSE / root).glob("**/commands.py"))
-        ]
+        files += sorted((HOUSE / root).glob("**/commands.py"))
+    chosen = [file for file in files if wanted in _offered(file)] if wanted else []
+    names = [".".join(file.relative_to(HOUSE).with_suffix("").parts) for file in chosen or files]
     return [importlib.import_module(name) for name in names]
+
+
+def _offered(file: Path) -> set[str]:
+    """Its NAME, or the names of its commands when that is ""."""
+    offered: set[str] = set()
+    for node in ast.parse(file.read_bytes()).body:
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "NAME":
+            name = getattr(node.value, "value", "")
+            if name:
+                return {str(name)}
+        elif isinstance(node, ast.FunctionDef):
+            for decorator in node.decorator_list:
+                if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == "app.command":
+                    given = decorator.args[0] if decorator.args else None
+                    offered.add(str(given.value) if isinstance(given, ast.Constant) else node.name.replace("_", "-"))
+    return offered
 
 
 def _installed(group: str) -> list[ModuleType]:

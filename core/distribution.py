@@ -1,8 +1,9 @@
 """Who drains which queue, and when: Celery signals (work is here) and a sweep (what a lost signal left).
 
 The truth is in PostgreSQL. A task says only "queue X has work" and drains it; one signal may stand for thousands of
-messages, and a lost one costs at most a sweep. Embedded, the same Celery application runs on an in-memory
-transport (core.in_process) with its worker in a thread of this process.
+messages, and a lost one costs at most a sweep. With a broker the signals come over AMQP (core.broker); embedded, the
+same Celery worker runs on an in-memory transport (core.in_process). Either way it is a thread of this process, and
+the drains go on by the sweep alone while there is no broker to be reached.
 """
 
 from __future__ import annotations
@@ -21,51 +22,67 @@ from typing import Any
 import structlog
 from celery import Celery
 from celery.concurrency.thread import TaskPool
+from celery.exceptions import WorkerShutdown
 from celery.worker import WorkController
+from kombu.asynchronous import set_event_loop
 
 from core import in_process
+from core.broker import TASK, Publisher, broker_app
 from core.database import Database, driver
 from core.engine import Engine
 from core.errors import BusError, Unavailable
+from core.locks import ClusterLocks
 from core.queues import Queues
 
 DRAIN_S = 2.0
 """A drain gives its worker back after this long, so that other queues get their turn."""
-READY_S = 5.0
+SPREAD_S = 0.25
+"""How often a drain with a full batch calls another worker to help."""
+READY_S, READY_BROKER_S = 5.0, 1.0
+"""How long a start waits for signals; a broker that is away keeps nobody from starting."""
 STOP_S = 30.0
+GOODBYE_S = 3.0
+"""How long the broker is waited for once the last drain has committed."""
+AGAIN_S = 1.0
+"""Pause before a Celery worker that has ended by itself is made anew."""
 FAST_S, SLOW_S = 0.25, 1.0
 """A batch faster than FAST_S doubles the next one, slower than SLOW_S halves it."""
 
 _log = structlog.get_logger(__name__)
 
 
-def celery_app(broker_url: str | None) -> Celery:
+def celery_app(broker_url: str | None, queue: str = "omsbus") -> Celery:
     """The Celery application; without a broker on the in-memory transport."""
+    if broker_url:
+        return broker_app(broker_url, queue)
     # In memory the queues are the process's own: two buses in one process (tests) must not share a name.
-    queue = "omsbus" if broker_url else f"omsbus.{uuid.uuid4()}"
-    app = Celery("omsbus", broker=broker_url or "memory://", set_as_current=False)
+    app = Celery("omsbus", broker="memory://", set_as_current=False)
     app.conf.update(
-        task_default_queue=queue,
+        task_default_queue=f"{queue}.{uuid.uuid4()}",
         task_ignore_result=True,
         task_acks_late=False,
-        # In memory one signal must not wait for another's acknowledgement: the worker's loop sends those when
-        # something comes or 2 s have passed.
-        worker_prefetch_multiplier=1 if broker_url else 0,
+        # One signal must not wait for another's acknowledgement: the worker's loop sends those when something comes
+        # or 2 s have passed.
+        worker_prefetch_multiplier=0,
         worker_enable_remote_control=False,
         worker_hijack_root_logger=False,
         worker_send_task_events=False,
         broker_connection_retry_on_startup=True,
         task_publish_retry=False,
     )
-    if not broker_url:
-        app.conf.broker_transport = in_process.TRANSPORT
+    app.conf.broker_transport = in_process.TRANSPORT
     return app
 
 
-class Signals:
-    """Wakes workers, coalesced: while a signal for a queue is under way, another one says nothing new.
+def signals_of(app: Celery, broker_url: str | None) -> Signals | Publisher:
+    """How this process tells of work: at once in memory, by a thread of its own over a broker."""
+    return Publisher(app) if broker_url else Signals(app)
 
-    A signal that another process has taken never arrives here, so it counts as under way for `window_s` at most.
+
+class Signals:
+    """Wakes the workers of this process, coalesced: while a signal is under way, another one says nothing new.
+
+    A signal that got lost with its worker counts as under way for `window_s` at most.
     """
 
     def __init__(self, app: Celery, window_s: float = 5.0) -> None:
@@ -75,14 +92,14 @@ class Signals:
         self._lock = threading.Lock()
 
     def wake(self, queue: str) -> None:
-        """Never raises: a broker that is away costs a sweep, not a message."""
+        """Never raises: a lost signal costs a sweep, not a message."""
         with self._lock:
             now = time.monotonic()
             if now - self._under_way.get(queue, -math.inf) < self._window_s:
                 return
             self._under_way[queue] = now
         try:
-            self._app.send_task("omsbus.drain", args=(queue,))
+            self._app.send_task(TASK, args=(queue,))
         except Exception as error:  # kombu lets the errors of every transport out
             self.arrived(queue)
             _log.warning("signal not sent", queue=queue, error=type(error).__name__)
@@ -92,23 +109,46 @@ class Signals:
         with self._lock:
             self._under_way.pop(queue, None)
 
+    def start(self) -> None:
+        """Nothing to start."""
+
+    def stop(self) -> None:
+        """Nothing to stop."""
+
 
 class Drains:
-    """Runs drains with an adaptive batch, at most `concurrency` of a queue at once in this process."""
+    """Runs drains with an adaptive batch, at most `concurrency` of a queue at once in this process.
 
-    def __init__(self, engine: Engine, signals: Signals, concurrency: Callable[[str], int], batch_most: int) -> None:
+    spread  a drain that finds a full batch signals for another one, so that a backlog that came with one signal
+            engages every worker of the cluster
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        signals: Signals | Publisher,
+        concurrency: Callable[[str], int],
+        batch_most: int,
+        *,
+        spread: bool = False,
+    ) -> None:
         self._engine = engine
         self._signals = signals
         self._concurrency = concurrency
         self._batch_most = batch_most
+        self._spread = spread
         self._running: Counter[str] = Counter()
         self._sizes: dict[str, int] = {}
         self._again: set[str] = set()
+        self._spread_at: dict[str, float] = {}
         self._lock = threading.Lock()
+        self._idle = threading.Condition(self._lock)
         self.stopping = threading.Event()
+        self.go_on: Callable[[str], None] = signals.wake
+        """Called with a queue whose drain gave its worker back before the queue was empty."""
 
     def drain(self, queue: str) -> None:
-        """Drain until the queue is empty or DRAIN_S is over; then signal for the rest."""
+        """Drain until the queue is empty or DRAIN_S is over; then see that the rest comes to its turn."""
         self._signals.arrived(queue)
         with self._lock:
             if self._running[queue] >= self._concurrency(queue):
@@ -129,8 +169,19 @@ class Drains:
                 self._running[queue] -= 1
                 more = more or queue in self._again
                 self._again.discard(queue)
-        if more and not self.stopping.is_set():
-            self._signals.wake(queue)
+                self._idle.notify_all()
+        if more:  # whoever must stop leaves the rest to the others
+            (self._signals.wake if self.stopping.is_set() else self.go_on)(queue)
+
+    def has_room(self, queue: str) -> bool:
+        """May this process run one more drain of the queue?"""
+        with self._lock:
+            return self._running[queue] < self._concurrency(queue)
+
+    def finished(self, timeout_s: float) -> bool:
+        """Wait until no drain is under way; False when one still is."""
+        with self._idle:
+            return self._idle.wait_for(lambda: not any(self._running.values()), timeout_s)
 
     def _batches(self, queue: str) -> bool:
         ends = time.monotonic() + DRAIN_S
@@ -140,10 +191,14 @@ class Drains:
             claimed = self._engine.drain(queue, size)
             if not claimed:
                 return False
-            self._sizes[queue] = self._next_size(size, claimed, time.monotonic() - began)
-            if time.monotonic() > ends:
+            ended = time.monotonic()
+            self._sizes[queue] = self._next_size(size, claimed, ended - began)
+            if self._spread and claimed == size and ended - self._spread_at.get(queue, -math.inf) > SPREAD_S:
+                self._spread_at[queue] = ended
+                self._signals.wake(queue)
+            if ended > ends:
                 return True
-        return False
+        return True
 
     def _next_size(self, size: int, claimed: int, taken_s: float) -> int:
         if taken_s > SLOW_S:
@@ -161,43 +216,92 @@ class _Threads(TaskPool):
 
 
 class Worker:
-    """A Celery worker of this process, in a thread: `workers` threads drain the queues."""
+    """A Celery worker of this process, in a thread: `workers` threads drain the queues.
+
+    One that ends by itself (the broker has refused something) is made anew.
+    """
+
+    _making = threading.Lock()
 
     def __init__(self, app: Celery, drains: Drains, workers: int) -> None:
+        self._app = app
         self._drains = drains
+        self._workers = workers
         self._ready = threading.Event()
-        app.tasks.pop("omsbus.drain", None)  # of an earlier worker of this process
-        app.task(name="omsbus.drain", shared=False)(drains.drain)
-        with warnings.catch_warnings():
+        self._queued: set[str] = set()
+        app.tasks.pop(TASK, None)  # of an earlier worker of this process
+        app.task(name=TASK, shared=False)(drains.drain)
+        drains.go_on = self.here
+        self._controller = self._make()
+        self._thread = threading.Thread(target=self._run, name="celery worker", daemon=True)
+
+    def start(self) -> None:
+        """Returns when signals are listened to; with a broker that is away, while it is still being tried."""
+        self._thread.start()
+        self._ready.wait(timeout=READY_S if self._controller.hub is None else READY_BROKER_S)
+
+    def here(self, queue: str) -> None:
+        """Drain in this process, without a signal; nothing when this process has enough drains of that queue."""
+        if queue in self._queued or not self._drains.has_room(queue):
+            return
+        self._queued.add(queue)
+        try:
+            done = self._controller.pool.executor.submit(self._drain, queue)
+        except (AttributeError, RuntimeError):  # a Celery worker that is not yet, or no longer, up: the next sweep
+            self._queued.discard(queue)
+        else:
+            done.add_done_callback(lambda _: self._queued.discard(queue))
+
+    def stop(self) -> None:
+        """Let the drains under way commit, take no new ones."""
+        self._drains.stopping.set()
+        if (hub := self._controller.hub) is None:
+            with contextlib.suppress(SystemExit):
+                self._controller.stop()
+            in_process.wake()
+            self._thread.join(timeout=STOP_S if self._ready.is_set() else 1.0)
+            return
+        if self._ready.is_set():
+            hub.call_soon(_shut_down)  # the loop's thread owns the connection
+        self._drains.finished(STOP_S)
+        self._thread.join(timeout=GOODBYE_S if self._ready.is_set() else 1.0)
+
+    def _drain(self, queue: str) -> None:
+        self._queued.discard(queue)
+        self._drains.drain(queue)
+
+    def _run(self) -> None:
+        while True:
+            with contextlib.suppress(SystemExit):
+                self._controller.start()
+            if self._drains.stopping.wait(AGAIN_S):
+                return
+            _log.error("celery worker ended, making another one")
+            self._controller = self._make()
+
+    def _make(self) -> Any:
+        with self._making, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            self._controller: Any = WorkController(
-                app=app,
+            set_event_loop(None)  # kombu keeps one a process, and would give a second worker the first one's
+            return WorkController(
+                app=self._app,
                 pool_cls=_Threads,
-                concurrency=workers,
+                concurrency=self._workers,
                 without_mingle=True,
                 without_gossip=True,
                 without_heartbeat=True,
                 quiet=True,
                 ready_callback=lambda _consumer: self._ready.set(),
             )
-        self._thread = threading.Thread(target=self._controller.start, name="celery worker", daemon=True)
 
-    def start(self) -> None:
-        """Returns when signals are listened to; with a broker that is away, while it is still being tried."""
-        self._thread.start()
-        self._ready.wait(timeout=READY_S)
 
-    def stop(self) -> None:
-        """Let the drains under way commit, take no new ones."""
-        self._drains.stopping.set()
-        with contextlib.suppress(SystemExit):
-            self._controller.stop()
-        in_process.wake()
-        self._thread.join(timeout=STOP_S if self._ready.is_set() else 1.0)
+def _shut_down() -> None:
+    raise WorkerShutdown(0)
 
 
 class Sweep:
-    """Every `every_s`: due retries, messages without a signal, questions without an answer."""
+    """Every `every_s`: what has work and may run is drained; and one process of the cluster looks after the rest:
+    due retries, messages behind a failed one, questions without an answer. Another takes over when it is gone."""
 
     def __init__(
         self, database: Database, queues: Queues, engine: Engine, wake: Callable[[str], None], every_s: float
@@ -207,6 +311,7 @@ class Sweep:
         self._engine = engine
         self._wake = wake
         self._every_s = every_s
+        self._locks = ClusterLocks(database)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sweep", daemon=True)
 
@@ -215,12 +320,18 @@ class Sweep:
 
     def stop(self) -> None:
         self._stopping.set()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._locks.close()
 
     def once(self) -> None:
+        leads = self._locks.hold("sweep")
         with self._database.transaction(durable=False) as connection:
-            waiting = self._queues.sweep(driver(connection))
-        self._engine.expire()
+            if leads:
+                self._queues.sweep(driver(connection))
+            waiting = self._queues.waiting(driver(connection))
+        if leads:
+            self._engine.expire()
         for queue in waiting:
             self._wake(queue)
 

@@ -37,8 +37,10 @@ from core.discovery import Routes
 from core.errors import BusError, ConfigError, IdReused, MalformedXml, Permanent, Retryable, Unavailable, UnknownKind
 from core.journal import Addressed, Event, Journal
 from core.message import OUTCOME_WORDS, Message, Outcome
+from core.neighbours import served_elsewhere
 from core.outgoing import Outgoing
 from core.queues import Claimed, Failed, Queues
+from core.rates import Meter
 from core.replies import Reply
 from core.route import Context, Retry, Route
 
@@ -94,8 +96,10 @@ class Engine:
         sinks: dict[str, Sink],
         wake: Callable[[str], None],
         retry_of: Callable[[Route], Retry] = lambda route: route.retry,
+        meter: Meter | None = None,
     ) -> None:
         self.database = database
+        self.meter = meter or Meter(database)
         self.journal = journal
         self.queues = queues
         self.outgoing = outgoing
@@ -142,6 +146,7 @@ class Engine:
             ready = [one for one in addressed if one.state == "ready"]
             self.outgoing.answered(db, [one.message for one in ready if one.message.id in new])
             _JOURNALED()
+        self.meter.accepted([one for one in addressed if one.message.id in new])
         self._wake_all({one.queue for one in ready})
         return accepted
 
@@ -160,6 +165,11 @@ class Engine:
                 "другой системой под этим же сертификатом; если нет — отклоните"
             )
         route, version = self.routes.of(message)
+        elsewhere = None
+        if route is None and message.queue not in self.sinks and problem is None:
+            elsewhere = served_elsewhere(db, message)
+        if elsewhere:  # while an update is under way; without its route we can't tell its order key
+            return Addressed(message.but(kind=elsewhere.kind, version=elsewhere.version), elsewhere.queue)
         if route is None and message.queue not in self.sinks and problem is None:
             what = f"Нет очереди {message.queue}" if message.queue else f"Неизвестный вид сведений {message.kind}"
             problem = UnknownKind(f"{what}: подключите её в настройках (omsbus new kind …) и отправьте повторно")
@@ -193,6 +203,7 @@ class Engine:
         addressed = self._address(db, other, problem)
         if self.journal.add(db, [addressed]):
             self.journal.record(db, [_put_aside(addressed)])
+            self.meter.accepted([addressed])
             return Accepted(other.id, repeated=False, problem=problem)
         again = self.journal.twin(db, other)
         assert again is not None
@@ -229,6 +240,7 @@ class Engine:
             addressed = [self._address(db, one, None) for one in self.outgoing.overdue(db)]
             self.journal.add(db, addressed)
             self.journal.record(db, [_put_aside(one) for one in addressed if one.reason])
+        self.meter.accepted(addressed)
         self._wake_all({one.queue for one in addressed})
 
     # ── claim → validate → transform → handle → commit ───────────────────────────────────────────────────────────
@@ -259,6 +271,7 @@ class Engine:
             self._settle(db, route.name, batch, "handled", self._retry_of(route))
             _SETTLED()
         _COMMITTED()
+        self.meter.settled(batch, len(claimed))
         self._wake_all(batch.queues)
         return len(claimed)
 
@@ -369,6 +382,7 @@ class Engine:
                 _PREPARED()
         if claimed:
             _KEPT()
+            self.meter.settled(batch, 0)
         return len(claimed)
 
     def _send(self, queue: str, sink: Sink, limit: int) -> int:
@@ -422,9 +436,12 @@ class Engine:
                 _CONFIRMED()
         if batch.done:
             _FINISHED()
+        if claimed:
+            self.meter.settled(batch, len(batch.done) + len(batch.failed))
         return len(claimed) if not resting else 0
 
     def _wake_all(self, names: Iterable[str]) -> None:
+        self.meter.signalled(names)
         for name in names:
             self._wake(name)
 

@@ -21,6 +21,8 @@ BATCH_MOST = 256
 WAITING_MOST = 5000
 """Deliveries that may wait for a commit; more are refused at once, so that memory has a limit."""
 BUSY_PAUSE_S = 5.0
+REFUSED_PAUSE_S = 60.0
+"""What a sender is asked to wait when the disk is full: nobody frees it within seconds."""
 _log = structlog.get_logger(__name__)
 
 _Waiting = tuple[Delivery, "asyncio.Future[Accepted]"]
@@ -62,15 +64,17 @@ class Intake:
         It raises Unavailable (with `pause_s`) when nothing can be taken now, another BusError when the batch failed.
         """
         future: asyncio.Future[Accepted] = asyncio.get_running_loop().create_future()
-        refusal = self._refusal() or ("Приём перегружен: повторите позже" if len(self._waiting) > WAITING_MOST else "")
+        refusal, pause_s = self._refusal(), REFUSED_PAUSE_S
+        if not refusal and len(self._waiting) > WAITING_MOST:
+            refusal, pause_s = "Приём перегружен: повторите позже", BUSY_PAUSE_S
         with self._news:
             if self._stopping:
-                refusal = "Шина останавливается: повторите позже"
+                refusal, pause_s = "Шина останавливается: повторите позже", BUSY_PAUSE_S
             if not refusal:
                 self._waiting.append((delivery, future))
                 self._news.notify()
         if refusal:
-            future.set_exception(Unavailable(refusal, pause_s=BUSY_PAUSE_S))
+            future.set_exception(Unavailable(refusal, pause_s=pause_s))
         return future
 
     def _run(self) -> None:

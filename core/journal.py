@@ -95,7 +95,10 @@ class Journal:
         }
 
     def _stored(self, db: Driver, attachment: Attachment) -> Attachment:
-        if attachment.payload or attachment.open is None:
+        if attachment.payload:
+            self._payloads.keep(db, attachment.payload)
+            return attachment
+        if attachment.open is None:
             return attachment
         with attachment.open() as content:
             return replace(attachment, payload=self._payloads.put_file(db, content))
@@ -127,11 +130,9 @@ class Journal:
             db.execute(_RECORD, (_as_json(rows), outputs))
 
     def twin(self, db: Driver, message: Message) -> tuple[UUID, str] | None:
-        """(id, fingerprint) of the message that came earlier under the same source and external id."""
-        return db.execute(
-            "SELECT id, fingerprint FROM bus.message WHERE source = %s AND external_id = %s",
-            (storable(message.source), storable(message.external_id)),
-        ).fetchone()
+        """(id, fingerprint) of the message that came earlier under the same source and external id, even when its
+        record was taken away since."""
+        return db.execute(_TWIN, {"source": storable(message.source), "id": storable(message.external_id)}).fetchone()
 
     def load(self, db: Driver, ids: Sequence[UUID]) -> list[Message]:
         """Messages by id, in no particular order, without the received envelope."""
@@ -213,7 +214,9 @@ WITH given AS (
         replies_to, reply_within_s, headers, attachments, body, body_payload, received, received_payload)
     SELECT id, kind, version, key, source, external_id, fingerprint, outcome, cause, in_reply_to,
         replies_to, reply_within_s, headers, attachments, body, body_payload, received, received_payload
-    FROM given ORDER BY place
+    FROM given
+    WHERE (SELECT true FROM bus.remembered r WHERE r.source = given.source AND r.external_id = given.external_id) IS NULL
+    ORDER BY place
     ON CONFLICT (source, external_id) DO NOTHING
     RETURNING seq, id
 )
@@ -221,6 +224,13 @@ INSERT INTO bus.entry (seq, message_id, queue, key, state, error, reason)
 SELECT added.seq, added.id, given.queue, given.key, given.state, given.error, given.reason
 FROM added JOIN given ON given.id = added.id
 RETURNING message_id
+"""
+
+_TWIN = """
+SELECT id, fingerprint FROM bus.message WHERE source = %(source)s AND external_id = %(id)s
+UNION ALL
+SELECT message_id, fingerprint FROM bus.remembered WHERE source = %(source)s AND external_id = %(id)s
+LIMIT 1
 """
 
 _RECORD = """

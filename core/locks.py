@@ -50,5 +50,17 @@ class ClusterLocks:
         self._held.clear()
 
 
+def holder(db: Driver, name: str) -> str:
+    """application_name of the connection that holds the lock; "" when nobody does, or a nameless one."""
+    number = _number(name) & 0xFFFF_FFFF_FFFF_FFFF
+    row = db.execute(
+        "SELECT a.application_name FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory' "
+        "AND l.granted AND l.objsubid = 1 AND l.classid = %s::oid AND l.objid = %s::oid "
+        "AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+        (number >> 32, number & 0xFFFF_FFFF),
+    ).fetchone()
+    return str(row[0]) if row else ""
+
+
 def _number(name: str) -> int:
     return int.from_bytes(hashlib.blake2b(f"omsbus:{name}".encode(), digest_size=8).digest(), "big", signed=True)

@@ -14,9 +14,12 @@ from rich.tree import Tree
 from core import printing
 from core.cards import Card, Departure, EventRow
 from core.message import OUTCOME_WORDS
+from core.payloads import REMOVED
 from core.reading import MessageRow
 
 OUTCOMES: Mapping[str, str] = {str(one): words for one, words in OUTCOME_WORDS.items()}
+
+_REMOVED = "удалено по сроку хранения"
 
 _STAGES = {
     "acknowledged": "подтверждено источнику",
@@ -31,6 +34,7 @@ _STAGES = {
     "sent": "отправлено",
     "unavailable": "другая сторона недоступна",
     "resent": "отправлено повторно",
+    "moved": "переведено",
     "dropped": "отклонено",
     "put": "поставлено вручную",
     "viewed": "просмотр",
@@ -55,7 +59,7 @@ def show(card: Card, contents: dict[str, Any], *, detail: bool) -> None:
             ("Внешний id", row.external_id),
             ("Ответ на", card.in_reply_to),
             ("Ключ порядка", row.key),
-            ("Размер", f"тело {printing.number(card.body_bytes)} Б" + _received(card)),
+            ("Размер", _REMOVED if card.body_removed else _size(card)),
             ("Отпечаток", card.fingerprint),
         ]
     )
@@ -94,8 +98,9 @@ def _octets(name: str, octets: bytes | None) -> dict[str, str | None]:
         return {f"{name}_base64": base64.b64encode(octets).decode()}
 
 
-def _received(card: Card) -> str:
-    return "" if card.received_bytes is None else f", конверт {printing.number(card.received_bytes)} Б"
+def _size(card: Card) -> str:
+    envelope = "" if card.received_bytes is None else f", конверт {printing.number(card.received_bytes)} Б"
+    return f"тело {printing.number(card.body_bytes)} Б" + envelope
 
 
 def _events(events: Iterable[EventRow], *, detail: bool) -> None:
@@ -104,7 +109,7 @@ def _events(events: Iterable[EventRow], *, detail: bool) -> None:
         what = Text(_STAGES.get(one.stage, one.stage), style=printing.COLOURS.get(one.stage, ""))
         note = one.note if not one.actor else f"{one.actor}: {one.note}"
         if detail and one.detail:
-            note = f"{note}\n{one.detail}"
+            note = f"{note}\n{_REMOVED if one.detail.startswith(REMOVED) else one.detail}"
         rows.append(
             (printing.date(one.at), what, one.attempt or "", _ms(one.duration_ms), _ms(one.since_ms, "+"), note)
         )
@@ -155,9 +160,15 @@ def _attachments(attachments: list[dict[str, Any]]) -> None:
     if attachments:
         printing.table(
             ("Вложение", "Тип", "Получено"),
-            [(one["name"], one["media_type"], one["payload"][:12] or "нет, только заголовок") for one in attachments],
+            [(one["name"], one["media_type"], _stored(one["payload"])) for one in attachments],
             title="Вложения",
         )
+
+
+def _stored(payload: str) -> str:
+    if payload.startswith(REMOVED):
+        return _REMOVED
+    return payload[:12] or "нет, только заголовок"
 
 
 def _family(card: Card) -> None:

@@ -11,10 +11,13 @@ from uuid_utils.compat import uuid7
 
 from core.bus import Bus
 from core.database import Driver, driver
+from core.declarations import look_for_orphans
 from core.engine import UNKNOWN_QUEUE, order_key
 from core.errors import ConfigError, Permanent
 from core.journal import Event
 from core.message import Message
+from core.queues import UNFINISHED
+from core.retention import notice
 from core.scheduler import run_now
 
 
@@ -62,6 +65,7 @@ def _again(bus: Bus, db: Driver, message: Message, queue: str, key: str, seq: in
         (queue, key, seq),
     )
     bus.queues.release(db, queue, [key])
+    notice(db, seq)
     return queue
 
 
@@ -91,6 +95,53 @@ def drop(bus: Bus, ids: Sequence[UUID], *, actor: str, reason: str) -> int:
             dropped += 1
     for queue in woken:
         bus.wake(queue)
+    return dropped
+
+
+def move(bus: Bus, queue: str, to: str, *, actor: str) -> int:
+    """Take the unfinished messages of a queue that does not run into another one, as they stand; how many.
+
+    For a route or a connector that was renamed: what was prepared keeps its bytes and its id, so that the far side
+    recognises a repeat, and answers still find their questions. Raises ConfigError.
+    """
+    _known(bus, to)
+    _at_rest(bus, queue, "route" if to in bus.routes.by_name else "sink")
+    moved = 0
+    while ids := _unfinished(bus, queue):
+        with bus.database.transaction() as connection:
+            db = driver(connection)
+            for message in bus.journal.load(db, ids):
+                _, key, state, seq = _entry(db, message.id)
+                if state not in UNFINISHED:
+                    continue
+                if not key and to in bus.routes.by_name:
+                    with contextlib.suppress(Exception):  # a route's own program; the message goes on without order
+                        key = order_key(bus.routes.by_name[to], message)
+                db.execute("UPDATE bus.entry SET queue = %s, key = %s WHERE seq = %s", (to, key, seq))
+                notice(db, seq)
+                note = f"Переведено из очереди {queue} в очередь {to}"
+                bus.journal.record(db, [Event(message.id, "moved", note, actor=actor)])
+                moved += 1
+            db.execute("UPDATE bus.outgoing SET sink = %s WHERE message_id = ANY(%s)", (to, ids))
+    with bus.database.transaction() as connection:
+        for column in ("sink", "replies_to"):
+            driver(connection).execute(
+                f"UPDATE bus.outgoing SET {column} = %s WHERE {column} = %s AND answered_at IS NULL "
+                "AND answer_due_at IS NOT NULL",
+                (to, queue),
+            )
+    look_for_orphans(bus.database)
+    bus.wake(to)
+    return moved
+
+
+def drop_queue(bus: Bus, queue: str, *, actor: str, reason: str) -> int:
+    """Drop all unfinished messages of a queue that does not run; how many. Raises ConfigError."""
+    _at_rest(bus, queue)
+    dropped = 0
+    while ids := _unfinished(bus, queue):
+        dropped += drop(bus, ids, actor=actor, reason=reason)
+    look_for_orphans(bus.database)
     return dropped
 
 
@@ -143,6 +194,29 @@ def pause_schedule(bus: Bus, name: str, *, paused: bool) -> None:
 def viewed(bus: Bus, message_id: UUID, what: str, *, actor: str) -> None:
     """Note that a person looked at what may hold personal data. Committed before it is shown."""
     _record(bus, Event(message_id, "viewed", what, actor=actor))
+
+
+def _at_rest(bus: Bus, queue: str, side: str = "") -> None:
+    """The queue exists and does not run (and is a route or a sink, as wanted), or only its messages are left."""
+    with bus.database.transaction() as connection:
+        row = driver(connection).execute("SELECT side, state FROM bus.queue WHERE name = %s", (queue,)).fetchone()
+    if row is None:
+        if not _unfinished(bus, queue, 1):
+            raise ConfigError(f"Нет очереди {queue}. Посмотрите список: omsbus queue list")
+        return
+    if row[1] == "running":
+        raise ConfigError(f"Очередь {queue} работает: сначала поставьте её на паузу (omsbus queue pause {queue})")
+    if side and row[0] != side:
+        raise ConfigError("Маршрут и отправка — разные стороны: переводите в очередь той же стороны")
+
+
+def _unfinished(bus: Bus, queue: str, most: int = 500) -> list[UUID]:
+    with bus.database.transaction() as connection:
+        rows = driver(connection).execute(
+            "SELECT message_id FROM bus.entry WHERE queue = %s AND state = ANY(%s) ORDER BY seq LIMIT %s",
+            (queue, list(UNFINISHED), most),
+        )
+        return [row[0] for row in rows]
 
 
 def _known(bus: Bus, queue: str) -> None:

@@ -1,28 +1,33 @@
-"""Large bodies, stored once under their sha256: in a table up to a size, beyond it in a blob store (fsspec)."""
+"""Large bodies, stored once under their sha256: in a table up to a size, beyond it in a blob store (fsspec).
+
+Who stores or names a payload holds its row until his own transaction ends (`put`, `keep`): the collection of what
+nobody names any more (core.garbage) never takes a row that is held, and looks at the references anew once it holds
+the row itself.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import os
 import threading
-import uuid
 from dataclasses import dataclass
-from io import BufferedIOBase, BytesIO
-from pathlib import Path
-from typing import IO, Any, cast
+from io import SEEK_END, BufferedIOBase, BufferedReader, BytesIO, RawIOBase
+from typing import IO, Any, Final, cast
 
-import fsspec
 import zstandard
-from fsspec.implementations.local import LocalFileSystem
 
+from core.blobs import Blobs, not_readable
 from core.database import Driver
 from core.errors import Permanent, Retryable
 
-ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
 """How a packed body begins; a body that begins so by itself is packed too, whatever its length."""
-PACKED_FROM_BYTES = 1024
-INLINE_MOST_BYTES = 64 * 1024 * 1024
+PACKED_FROM_BYTES: Final = 1024
+INLINE_MOST_BYTES: Final = 64 * 1024 * 1024
 """No inline body is longer, whatever the settings were when it was stored."""
+PIECE_BYTES: Final = 1024 * 1024
+"""How much of a stream is in memory at once."""
+REMOVED: Final = "removed:"
+"""In place of a payload's sha256: `removed:<sha256>` of what was taken away when its term was over."""
 
 
 class PayloadStore:
@@ -30,8 +35,8 @@ class PayloadStore:
 
     def __init__(self, blob_url: str, *, inline_bytes: int, blob_bytes: int) -> None:
         self.inline_bytes = inline_bytes
+        self.blobs = Blobs(blob_url)
         self._blob_bytes = blob_bytes
-        self._blob_url = blob_url
 
     def split(self, db: Driver, body: bytes | BufferedIOBase | None) -> tuple[bytes | None, str | None]:
         """(inline bytes, payload sha256): exactly one is set, both None for None.
@@ -49,107 +54,130 @@ class PayloadStore:
         return body, None
 
     def join(self, db: Driver, inline: bytes | None, payload: str | None) -> bytes:
-        """What `split` took apart. Raises Permanent when the bytes are damaged."""
-        if payload:
-            return self.get(db, payload)
-        body = bytes(inline or b"")
-        if not body.startswith(ZSTD_MAGIC):
-            return body
-        unpacked = _unpacked(body)
-        if unpacked is None:
-            raise Permanent("Содержимое сообщения повреждено в базе данных: восстановите его из резервной копии")
-        return unpacked
+        """What `split` took apart. Raises Permanent when the bytes are gone or damaged."""
+        return self.get(db, payload) if payload else unpacked(bytes(inline or b""))
 
     def put(self, db: Driver, body: bytes) -> str:
         """Store in the caller's transaction; the sha256 in hex. The blob is on disk before the row is committed."""
         sha256 = hashlib.sha256(body).hexdigest()
-        if db.execute("SELECT 1 FROM bus.payload WHERE sha256 = %s", (sha256,)).fetchone():
+        if self._held(db, sha256):
             return sha256
         packed = zstandard.compress(body, 3)
-        blob = None
-        if len(body) > self._blob_bytes:
-            blob, packed = self._write_blob(sha256, packed), b""
-        db.execute(
-            "INSERT INTO bus.payload (sha256, size_bytes, codec, data, blob) VALUES (%s, %s, 'zstd', %s, %s) "
-            "ON CONFLICT DO NOTHING",
-            (sha256, len(body), packed or None, blob),
-        )
+        if len(body) <= self._blob_bytes:
+            self._add(db, sha256, len(body), len(packed), packed, None)
+        else:
+            blob, packed_bytes, _ = self.blobs.write(lambda file: file.write(packed))
+            self._add(db, sha256, len(body), packed_bytes, None, blob)
         return sha256
 
     def put_file(self, db: Driver, file: BufferedIOBase) -> str:
-        """The same for what is too long for memory: packed into a blob piece by piece."""
-        file.seek(0)
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        if db.execute("SELECT 1 FROM bus.payload WHERE sha256 = %s", (sha256,)).fetchone():
-            return sha256
-        size = file.tell()
-        blob = self._write_blob(sha256, _Packing(file, size))
-        db.execute(
-            "INSERT INTO bus.payload (sha256, size_bytes, codec, data, blob) VALUES (%s, %s, 'zstd', NULL, %s) "
-            "ON CONFLICT DO NOTHING",
-            (sha256, size, blob),
-        )
+        """The same for what is too long for memory: read once, packed into a blob piece by piece."""
+        blob, packed_bytes, (sha256, size_bytes) = self.blobs.write(lambda into: _pack(file, into))
+        if self._held(db, sha256):
+            self.blobs.delete(blob)
+        else:
+            self._add(db, sha256, size_bytes, packed_bytes, None, blob)
         return sha256
+
+    def keep(self, db: Driver, sha256: str) -> None:
+        """Hold what another row of the caller's transaction is going to name. Raises Permanent when it is gone."""
+        if not self._held(db, sha256):
+            raise _gone(sha256)
+
+    def _held(self, db: Driver, sha256: str) -> bool:
+        row = db.execute("SELECT 1 FROM bus.payload WHERE sha256 = %s FOR KEY SHARE", (sha256,)).fetchone()
+        return row is not None
+
+    def _add(
+        self, db: Driver, sha256: str, size_bytes: int, packed_bytes: int, data: bytes | None, blob: str | None
+    ) -> None:
+        while True:
+            added = db.execute(
+                "INSERT INTO bus.payload (sha256, size_bytes, packed_bytes, codec, data, blob) "
+                "VALUES (%s, %s, %s, 'zstd', %s, %s) ON CONFLICT DO NOTHING",
+                (sha256, size_bytes, packed_bytes, data, blob),
+            )
+            if added.rowcount:
+                return
+            if self._held(db, sha256):  # another transaction was first
+                break
+        if blob:
+            self.blobs.delete(blob)
 
     def get(self, db: Driver, sha256: str) -> bytes:
         """Raises Permanent when it is gone or damaged."""
         row = db.execute("SELECT size_bytes, data, blob FROM bus.payload WHERE sha256 = %s", (sha256,)).fetchone()
         if row is None:
-            raise Permanent(f"Содержимое {sha256[:12]}… удалено по сроку хранения: восстановите его из резервной копии")
+            raise _gone(sha256)
         size_bytes, data, blob = row
-        packed = bytes(data) if data is not None else self._read_blob(blob)
+        packed = bytes(data) if data is not None else self.blobs.read(blob)
         body = _unpacked(packed, size_bytes)
         if body is None or hashlib.sha256(body).hexdigest() != sha256:
-            raise Permanent(f"Содержимое {sha256[:12]}… повреждено на диске: восстановите его из резервной копии")
+            raise _damaged(sha256)
         return body
 
     def open(self, db: Driver, sha256: str) -> BufferedIOBase:
-        """The content as a stream; memory does not grow with it. Raises Permanent when it is gone."""
-        row = db.execute("SELECT blob FROM bus.payload WHERE sha256 = %s", (sha256,)).fetchone()
-        if row is None or row[0] is None:
+        """The content as a stream; memory does not grow with it. Raises Permanent when it is gone.
+
+        Whoever reads it to its end knows that it is whole: the last piece of a damaged content is never handed out,
+        `read` raises Permanent instead.
+        """
+        row = db.execute("SELECT size_bytes, blob FROM bus.payload WHERE sha256 = %s", (sha256,)).fetchone()
+        if row is None or row[1] is None:
             return BytesIO(self.get(db, sha256))
-        files, root = self._open()
+        return BufferedReader(_Checked(self.blobs.open(row[1]), sha256, row[0]), PIECE_BYTES)
+
+
+def unpacked(body: bytes) -> bytes:
+    """The content of an inline body. Raises Permanent when the bytes are damaged."""
+    if not body.startswith(ZSTD_MAGIC):
+        return body
+    content = _unpacked(body)
+    if content is None:
+        raise Permanent("Содержимое сообщения повреждено в базе данных: восстановите его из резервной копии")
+    return content
+
+
+class _Checked(RawIOBase):
+    """A packed file, unpacked as it is read, and its sha256 and length compared before the last piece is given."""
+
+    def __init__(self, packed: IO[bytes], sha256: str, size_bytes: int) -> None:
+        self._stream: Any = zstandard.ZstdDecompressor().stream_reader(packed, closefd=True)
+        self._sha256 = sha256
+        self._left = size_bytes
+        self._digest = hashlib.sha256()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if not self._left:
+            return 0
         try:
-            packed = files.open(f"{root}/{row[0]}", "rb")
+            count: int = self._stream.readinto(memoryview(buffer)[: self._left])
+        except zstandard.ZstdError:
+            raise _damaged(self._sha256) from None
         except OSError as error:
-            raise _not_readable(error) from error
-        stream = zstandard.ZstdDecompressor().stream_reader(packed, closefd=True)
-        return cast("BufferedIOBase", stream)
+            raise not_readable(error) from error
+        self._digest.update(memoryview(buffer)[:count])
+        self._left -= count
+        if not count or (not self._left and self._digest.hexdigest() != self._sha256):
+            raise _damaged(self._sha256)
+        return count
 
-    def _open(self) -> tuple[Any, str]:
-        # fsspec keeps one file system a thread: theirs are not safe to share.
-        files, root = fsspec.core.url_to_fs(self._blob_url)
-        return files, str(root)
-
-    def _write_blob(self, sha256: str, packed: bytes | _Packing) -> str:
-        files, root = self._open()
-        path = f"{sha256[:2]}/{sha256}.zst"
-        try:
-            if isinstance(files, LocalFileSystem):
-                _write_durably(Path(root) / path, packed)
-            elif isinstance(packed, bytes):
-                files.pipe_file(f"{root}/{path}", packed)  # an object appears whole or not at all
-            else:
-                with files.open(f"{root}/{path}", "wb") as stream:
-                    packed.into(stream)
-        except OSError as error:
-            raise Retryable(
-                "Хранилище вложений не принимает запись: проверьте место на диске и права на папку blobs",
-                detail=str(error),
-            ) from error
-        return path
-
-    def _read_blob(self, path: str) -> bytes:
-        files, root = self._open()
-        try:
-            with files.open(f"{root}/{path}", "rb") as stream:
-                return bytes(stream.read())
-        except OSError as error:
-            raise _not_readable(error) from error
+    def close(self) -> None:
+        if not self.closed:
+            self._stream.close()
+        super().close()
 
 
-def _not_readable(error: OSError) -> Retryable:
-    return Retryable("Хранилище вложений не отдаёт файл: проверьте, что папка blobs подключена", detail=str(error))
+def _gone(sha256: str) -> Permanent:
+    name = sha256.removeprefix(REMOVED)[:12]
+    return Permanent(f"Содержимое {name}… удалено по сроку хранения: восстановите его из резервной копии")
+
+
+def _damaged(sha256: str) -> Permanent:
+    return Permanent(f"Содержимое {sha256[:12]}… повреждено на диске: восстановите его из резервной копии")
 
 
 _local = threading.local()
@@ -176,35 +204,29 @@ def _unpacked(packed: bytes, size_bytes: int | None = None) -> bytes | None:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class _Packing:
-    """A file on its way to be packed, with its length in bytes."""
+@dataclass(slots=True)
+class _Hashing:
+    """What zstandard reads from: tells the sha256 of what it has read."""
 
     file: BufferedIOBase
-    size_bytes: int
+    digest: Any
 
-    def into(self, stream: Any) -> None:
-        self.file.seek(0)
-        zstandard.ZstdCompressor(level=3).copy_stream(cast("IO[bytes]", self.file), stream, size=self.size_bytes)
+    def read(self, size: int) -> bytes:
+        piece = self.file.read(size)
+        self.digest.update(piece)
+        return piece
 
 
-def _write_durably(path: Path, packed: bytes | _Packing) -> None:
-    """Under a temporary name, flushed to the disk, then renamed: no half-written blob, none lost with the power."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{uuid.uuid4().hex}")
+def _pack(file: BufferedIOBase, into: IO[bytes]) -> tuple[str, int]:
+    """(sha256, length in bytes) of what was packed. Raises Retryable when the file changes under our hands."""
+    size_bytes = file.seek(0, SEEK_END)
+    file.seek(0)
+    reading = _Hashing(file, hashlib.sha256())
+    packing = zstandard.ZstdCompressor(level=3)
     try:
-        with temporary.open("wb") as stream:
-            if isinstance(packed, bytes):
-                stream.write(packed)
-            else:
-                packed.into(stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+        packing.copy_stream(
+            cast("IO[bytes]", reading), into, size=size_bytes, read_size=PIECE_BYTES, write_size=PIECE_BYTES
+        )
+    except zstandard.ZstdError as error:
+        raise Retryable("Файл вложения изменился, пока его читали: шина повторит", detail=str(error)) from error
+    return reading.digest.hexdigest(), size_bytes

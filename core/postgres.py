@@ -191,7 +191,12 @@ def _register(home: Path, *, add: int | None = None, remove: int | None = None) 
     users = {int(pid): began for pid, began in known if _began(int(pid)) == began and int(pid) != remove}
     if add:
         users[add] = _began(add)
-    file.write_text("".join(f"{pid} {began}\n" for pid, began in users.items()))
+    fresh = home / "users.new"
+    try:
+        fresh.write_text("".join(f"{pid} {began}\n" for pid, began in users.items()))
+        fresh.replace(file)
+    except OSError:  # the disk is full: better a list that is a little old than none
+        fresh.unlink(missing_ok=True)
     return sorted(users)
 
 

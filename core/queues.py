@@ -7,21 +7,42 @@ States of an entry (a closed set):
     quarantined  will not be tried again until a person decides; its key waits
     handled      a route's handler committed          sent     a sink's far side confirmed
     dropped      a person decided that it shall not be handled
+
+A claim costs what it takes, however many messages wait. It looks at the first few ready messages; where those are
+blocked (a million behind a key that another worker has), it hops over the keys that have something ready. Of a key
+it first becomes the owner, then takes an unbroken run from the first unfinished message. "Held" only keeps the
+blocked out of the way: it is written in slices, and no promise depends on it. The looks are the functions of
+migrations/0002_claims.py, whose plans do not depend on statistics.
 """
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from operator import itemgetter
+from typing import Any, Final
 from uuid import UUID
 
-from core.database import Driver, storable
+from core.database import Driver, Row, storable
 from core.errors import BusError
 from core.journal import Journal
 from core.message import Message
 
 UNFINISHED = ("ready", "held", "retry", "quarantined")
+HOLD_MOST: Final = 500
+"""Messages held at once behind a failed one; the sweep holds the next."""
+DUE_MOST: Final = 2000
+"""Retries that one sweep brings back."""
+STUCK_KEYS_MOST: Final = 500
+"""Keys with a failed message that one sweep looks at; the next one goes on behind them."""
+HOPS_MOST: Final = 4
+"""Stretches of keys that a claim looks at before it says that nothing may be claimed."""
+
+ANY: Final = None
+PREPARED: Final = True
+NOT_PREPARED: Final = False
+"""What a claim may be limited to: messages whose bytes for the far side are ready, or are not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +50,14 @@ class Claimed:
     """A message locked by this transaction. attempts: how many times it failed before.
 
     problem: its body could not be read; then `message.body` is empty.
+    followed: messages of its key are held; the first of them becomes ready when this one is finished.
     """
 
     seq: int
     attempts: int
     message: Message
     problem: BusError | None = None
+    followed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,85 +71,166 @@ class Failed:
     pause_s: float = 0.0
 
 
-_HEADS = """
-SELECT e.seq, e.attempts, e.key, {columns}
-FROM bus.entry e JOIN bus.message m USING (seq)
-WHERE e.queue = %(queue)s AND e.state = 'ready' AND {extra}
-  AND (e.key = '' OR NOT EXISTS (
-        SELECT 1 FROM bus.entry b
-        WHERE b.queue = e.queue AND b.key = e.key AND b.key <> '' AND b.seq < e.seq
-          AND b.state IN ('ready', 'held', 'retry', 'quarantined')))
-ORDER BY e.seq LIMIT %(limit)s
-FOR UPDATE OF e SKIP LOCKED
+_PREPARED = "EXISTS (SELECT FROM bus.outgoing o WHERE o.message_id = e.message_id)"
+_FITS: Final = {ANY: "true", PREPARED: _PREPARED, NOT_PREPARED: f"NOT {_PREPARED}"}
+
+# One row at least: how many messages were looked at and the last of them; the keys among them, each with the number of
+# its first message, in that order: they have to be owned first. And messages without a key, locked.
+_NEAR = """
+WITH near AS MATERIALIZED (
+    SELECT seq, key FROM bus.near(%(queue)s, %(window)s)
+), keyless AS MATERIALIZED (
+    SELECT e.seq, e.attempts FROM near JOIN bus.entry e USING (seq)
+    WHERE near.key = '' AND e.key = '' AND e.state = 'ready' AND {fits}
+    LIMIT %(limit)s FOR UPDATE OF e SKIP LOCKED
+)
+SELECT seen.many, seen.last, keyed.keys, keyed.firsts, keyless.seq, keyless.attempts, '', false, {columns}
+FROM (SELECT count(*) AS many, max(seq) AS last FROM near) AS seen
+CROSS JOIN (SELECT array_agg(key ORDER BY first) AS keys, array_agg(first ORDER BY first) AS firsts
+            FROM (SELECT key, min(seq) AS first FROM near WHERE key <> '' GROUP BY key) AS one) AS keyed
+LEFT JOIN (keyless JOIN bus.message m USING (seq)) ON true
+"""
+
+_KEYLESS = """
+SELECT e.seq, e.attempts, '', false, {columns}
+FROM bus.lock_keyless(%(queue)s, %(after)s, %(only)s, %(limit)s) AS e JOIN bus.message m USING (seq)
 """
 
 # A key has one owner at a time. The lock of its first message is not enough: a still earlier one may become visible
 # when the intake that wrote it commits late.
 _OWN_KEYS = """
 SELECT key FROM unnest(%s::text[]) AS key WHERE pg_try_advisory_xact_lock(hashtextextended(%s || '/' || key, 0))
+LIMIT %s
 """
 
-# Only the unbroken run: what stands behind a failed message waits, however healthy it is. The owner of the key
-# waits here for an operator's click at most.
-_FOLLOWERS = """
+# Only the unbroken run: what stands behind a failed message waits, however healthy it is. The keys take turns, so that
+# each is served before one is served at length. The owner of a key waits here for an operator's click at most.
+_RUNS = """
 WITH waiting AS (
-    SELECT w.seq, bool_and(w.state IN ('ready', 'held')) OVER (PARTITION BY w.key ORDER BY w.seq) AS unbroken
-    FROM unnest(%(keys)s::text[]) AS owned (key) CROSS JOIN LATERAL (
-        SELECT seq, key, state FROM bus.entry
-        WHERE queue = %(queue)s AND key = owned.key AND key <> ''
-          AND state IN ('ready', 'held', 'retry', 'quarantined')
-        ORDER BY seq LIMIT %(each)s) w
+    SELECT seq, followed, bool_and(state IN ('ready', 'held')) OVER place AS unbroken, row_number() OVER place AS place
+    FROM bus.unfinished(%(queue)s, %(keys)s, %(each)s) WINDOW place AS (PARTITION BY key ORDER BY seq)
 ), run AS MATERIALIZED (
-    SELECT seq FROM waiting WHERE unbroken AND NOT seq = ANY(%(heads)s) ORDER BY seq LIMIT %(limit)s
+    SELECT seq, followed FROM waiting WHERE unbroken ORDER BY place, seq LIMIT %(limit)s
 )
-SELECT e.seq, e.attempts, e.key, {columns}
+SELECT e.seq, e.attempts, e.key, run.followed, {columns}
 FROM run JOIN bus.entry e USING (seq) JOIN bus.message m USING (seq)
-WHERE e.state IN ('ready', 'held')
+WHERE e.state IN ('ready', 'held') AND {fits}
 ORDER BY e.seq
 FOR UPDATE OF e
 """
 
-# "Ready" said in such a way that only the index by key fits: without statistics the planner takes the other one,
-# and reads the queue once for every failed message. LATERAL keeps it at one look a key.
-_READY_BEHIND = """
-e.queue = f.queue AND e.key = f.key AND e.key <> '' AND e.seq > f.seq
-AND e.state IN ('ready', 'held', 'retry', 'quarantined') AND NOT e.state IN ('held', 'retry', 'quarantined')
+_HOLD = """
+UPDATE bus.entry SET state = 'held' WHERE state = 'ready'
+    AND seq IN (SELECT bus.ready_behind(%(queue)s, %(key)s, %(after)s, %(most)s))
 """
 
-ANY = "true"
-PREPARED = "EXISTS (SELECT 1 FROM bus.outgoing o WHERE o.message_id = e.message_id)"
-NOT_PREPARED = "NOT " + PREPARED
+# The first of each key is enough: by it a claim finds the key, and takes those behind it held as they are.
+_RELEASE = """
+UPDATE bus.entry SET state = 'ready' WHERE state = 'held'
+    AND seq IN (SELECT seq FROM bus.first_stuck(%s, %s) WHERE state = 'held')
+"""
+
+# What somebody has locked is skipped and looked at a sweep later: no waiting, no deadlocks with workers.
+_BRING_BACK = """
+UPDATE bus.entry SET state = 'ready' WHERE seq IN (
+    SELECT e.seq FROM bus.due(%s) AS due JOIN bus.entry e ON e.seq = due
+    WHERE e.state = 'retry' FOR UPDATE OF e SKIP LOCKED)
+"""
+
+# Keys where something is amiss: ready messages behind a failed one; or a held one behind nothing.
+_STUCK = """
+SELECT s.queue, s.key, s.seq, s.state,
+       CASE WHEN s.state = 'held' THEN coalesce((SELECT bus.ready_behind(s.queue, s.key, 0, 1)) > s.seq, true)
+       ELSE EXISTS (SELECT bus.ready_behind(s.queue, s.key, s.seq, 1)) END
+FROM bus.next_stuck(%s, %s, %s) AS s
+"""
+
+_WAITING = """
+SELECT q.name FROM bus.queue q
+WHERE q.side <> 'source' AND q.state = 'running' AND (q.rest_until IS NULL OR q.rest_until <= now())
+  AND EXISTS (SELECT FROM bus.near(q.name, 1))
+"""
+
+
+class _Wanted:
+    """The looks of one claim."""
+
+    def __init__(self, db: Driver, queue: str, only: bool | None, follow: bool) -> None:
+        self.queue = queue
+        self.only = only
+        self._db = db
+        self._follow = follow
+        self._words = {"columns": Journal.columns, "fits": _FITS[only]}
+
+    def rows(self, sql: str, **values: Any) -> list[Row]:
+        return self._db.execute(sql.format(**self._words), values | {"queue": self.queue}).fetchall()
+
+    def next_keys(self, after: str, limit: int) -> list[str]:
+        rows = self._db.execute("SELECT key FROM bus.next_keys(%s, %s, %s)", (self.queue, after, limit))
+        return [row[0] for row in rows]
+
+    def runs(self, keys: Sequence[str], most: int, limit: int) -> list[Row]:
+        """Own `most` of these keys, those that nobody has; lock their runs, `limit` messages in all."""
+        if not keys or most <= 0 or limit <= 0:
+            return []
+        owned = [row[0] for row in self._db.execute(_OWN_KEYS, (keys, self.queue, most))]
+        if not owned:
+            return []
+        each = limit // len(owned) + 1 if self._follow else 1
+        return self.rows(_RUNS, keys=owned, each=each, limit=limit)
 
 
 class Queues:
-    """Claims and settlements, always in the caller's transaction."""
+    """Claims and settlements, always in the caller's transaction. Thread-safe."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
+        # Where the next claim or sweep goes on. Two threads that read the same place do the same work twice at worst.
+        self._next_key: dict[str, str] = {}
+        self._next_stuck = ("", "")
 
-    def claim(self, db: Driver, queue: str, limit: int, *, only: str = ANY, follow: bool = True) -> list[Claimed]:
+    def claim(
+        self, db: Driver, queue: str, limit: int, *, only: bool | None = ANY, follow: bool = True
+    ) -> list[Claimed]:
         """Lock up to `limit` messages in order; of each key only an unbroken run from its first unfinished one."""
-        values: dict[str, Any] = {"queue": queue, "limit": limit}
-        rows = db.execute(_HEADS.format(columns=Journal.columns, extra=only), values).fetchall()
-        keys = sorted({row[2] for row in rows if row[2]})
+        wanted = _Wanted(db, queue, only, follow)
+        window = 4 * limit + 64
+        found = wanted.rows(_NEAR, window=window, limit=limit)
+        many, last, keys, firsts = found[0][:4]
+        keyless = sorted(row[4:] for row in found if row[4] is not None)
+        rows: list[Row] = []
         if keys:
-            owned = {row[0] for row in db.execute(_OWN_KEYS, (keys, queue))}
-            rows = [row for row in rows if not row[2] or row[2] in owned]
-            keys = sorted(owned)
-        if follow and keys and len(rows) < limit:
-            limit -= len(rows)
-            values.update(keys=keys, heads=[row[0] for row in rows], limit=limit, each=limit // len(keys) + 2)
-            rows += db.execute(_FOLLOWERS.format(columns=Journal.columns), values).fetchall()
-            rows.sort(key=lambda row: row[0])
+            # Both kinds in the order of acceptance; a key that another worker has makes room for the next one.
+            keyed = sum(1 for place, first in enumerate(firsts) if place + bisect(keyless, (first,)) < limit)
+            rows = wanted.runs(keys, keyed, limit - min(len(keyless), limit - keyed))
+        rows += keyless[: limit - len(rows)]
+        if many == window and len(rows) < limit:
+            rows += self._beyond(wanted, last, set(keys or ()), limit - len(rows))
+        rows.sort(key=itemgetter(0))
         return [self._claimed(db, row) for row in rows]
 
-    def _claimed(self, db: Driver, row: Sequence[Any]) -> Claimed:
+    def _beyond(self, wanted: _Wanted, last: int, tried: set[str], limit: int) -> list[Row]:
+        """What may be claimed behind messages that may not: half of it without a key, so that neither starves."""
+        rows = wanted.rows(_KEYLESS, after=last, only=wanted.only, limit=(limit + 1) // 2)
+        for _ in range(HOPS_MOST):
+            after = self._next_key.get(wanted.queue, "")
+            keys = wanted.next_keys(after, limit)
+            self._next_key[wanted.queue] = keys[-1] if len(keys) == limit else ""
+            new = [key for key in keys if key not in tried]
+            tried.update(new)
+            rows += wanted.runs(new, len(new), limit - len(rows))
+            if len(rows) == limit or (not new and not after):
+                break
+        return rows
+
+    def _claimed(self, db: Driver, row: Row) -> Claimed:
+        seq, attempts, key, followed = row[:4]
         problem: BusError | None = None
         try:
-            message = self._journal.message_of(db, row[3:])
+            message = self._journal.message_of(db, row[4:])
         except BusError as error:  # one lost payload must not keep the whole queue from being claimed
-            problem, message = error, self._journal.message_of(db, row[3:], with_body=False)
-        return Claimed(row[0], row[1], message.but(key=row[2]) if message.key != row[2] else message, problem)
+            problem, message = error, self._journal.message_of(db, row[4:], with_body=False)
+        return Claimed(seq, attempts, message.but(key=key) if message.key != key else message, problem, followed)
 
     def finish(self, db: Driver, queue: str, done: Sequence[Claimed], state: str) -> None:
         """Mark as handled or sent, and let the keys that waited behind a failure go on."""
@@ -137,15 +241,12 @@ class Queues:
             "changed_at = clock_timestamp() WHERE seq = ANY(%s)",
             (state, [one.seq for one in done]),
         )
-        self.release(db, queue, [one.message.key for one in done if one.attempts])
+        self.release(db, queue, [one.message.key for one in done if one.attempts or one.followed])
 
-    def release(self, db: Driver, queue: str, keys: Sequence[str]) -> None:
-        """Held messages of these keys become ready; their order still rules who may be claimed."""
-        if waiting := [key for key in keys if key]:
-            db.execute(
-                "UPDATE bus.entry SET state = 'ready' WHERE queue = %s AND key = ANY(%s) AND state = 'held'",
-                (queue, waiting),
-            )
+    def release(self, db: Driver, queue: str, keys: Iterable[str]) -> None:
+        """The first held message of each key becomes ready; the order still rules who may be claimed."""
+        if waiting := sorted({key for key in keys if key}):
+            db.execute(_RELEASE, (queue, waiting))
 
     def fail(self, db: Driver, queue: str, failed: Iterable[Failed]) -> None:
         """Put failed messages aside and hold what follows them under the same key."""
@@ -163,47 +264,29 @@ class Queues:
                 },
             )
             if key := one.claimed.message.key:
-                db.execute(
-                    "UPDATE bus.entry SET state = 'held' "
-                    "WHERE queue = %s AND key = %s AND seq > %s AND state = 'ready'",
-                    (queue, key, one.claimed.seq),
-                )
+                self._hold(db, queue, key, one.claimed.seq)
 
-    def sweep(self, db: Driver) -> list[str]:
-        """Bring back what is due and what lost its wake-up; the names of queues that have work and may run."""
-        # What somebody has locked is skipped and looked at a sweep later: no waiting, no deadlocks with workers.
-        db.execute("""
-            UPDATE bus.entry SET state = 'ready' WHERE seq IN (
-                SELECT seq FROM bus.entry WHERE state = 'retry' AND due_at <= clock_timestamp()
-                FOR UPDATE SKIP LOCKED)
-        """)
-        # A message that arrived behind a failed one is parked, so that claims need not look at it each time. The
-        # failed one is locked first: while a worker has it, its key is that worker's.
-        db.execute(f"""
-            WITH failed AS (
-                SELECT f.queue, f.key, f.seq FROM bus.entry f CROSS JOIN LATERAL (
-                    SELECT 1 FROM bus.entry e WHERE {_READY_BEHIND} LIMIT 1) behind
-                WHERE f.key <> '' AND f.state IN ('retry', 'quarantined')
-                FOR SHARE OF f SKIP LOCKED
-            )
-            UPDATE bus.entry SET state = 'held' WHERE seq IN (
-                SELECT behind.seq FROM failed f CROSS JOIN LATERAL (
-                    SELECT e.seq FROM bus.entry e WHERE {_READY_BEHIND} FOR UPDATE SKIP LOCKED) behind)
-        """)
-        db.execute("""
-            UPDATE bus.entry SET state = 'ready' WHERE seq IN (
-                SELECT e.seq FROM bus.entry e LEFT JOIN LATERAL (
-                    SELECT true AS waits FROM bus.entry b WHERE b.queue = e.queue AND b.key = e.key AND b.key <> ''
-                      AND b.seq < e.seq AND b.state IN ('ready', 'held', 'retry', 'quarantined') LIMIT 1) b ON true
-                WHERE e.state = 'held' AND b.waits IS NULL
-                FOR UPDATE OF e SKIP LOCKED)
-        """)
-        rows = db.execute("""
-            SELECT q.name FROM bus.queue q
-            WHERE q.side <> 'source' AND q.state = 'running' AND (q.rest_until IS NULL OR q.rest_until <= now())
-              AND EXISTS (SELECT 1 FROM bus.entry e WHERE e.queue = q.name AND e.state = 'ready')
-        """)
-        return [row[0] for row in rows]
+    def _hold(self, db: Driver, queue: str, key: str, after: int, most: int = HOLD_MOST) -> int:
+        return db.execute(_HOLD, {"queue": queue, "key": key, "after": after, "most": most}).rowcount
+
+    def sweep(self, db: Driver) -> None:
+        """Bring back what is due, hold what came behind a failure, free what waits for nothing. A slice of each."""
+        db.execute(_BRING_BACK, (DUE_MOST,))
+        stuck = db.execute(_STUCK, (*self._next_stuck, STUCK_KEYS_MOST)).fetchall()
+        self._next_stuck = (stuck[-1][0], stuck[-1][1]) if len(stuck) == STUCK_KEYS_MOST else ("", "")
+        left = HOLD_MOST
+        for queue, key, seq, state, amiss in stuck:
+            # While a worker has the key, what stands in it is that worker's.
+            if not amiss or not db.execute(_OWN_KEYS, ([key], queue, 1)).fetchone():
+                continue
+            if state == "held":
+                self.release(db, queue, [key])
+            elif left > 0:
+                left -= self._hold(db, queue, key, seq, left)
+
+    def waiting(self, db: Driver) -> list[str]:
+        """The names of queues that have work and may run: one look into the index a queue."""
+        return [row[0] for row in db.execute(_WAITING)]
 
     def may_run(self, db: Driver, queue: str) -> bool:
         """Not paused, not stopped, not resting."""

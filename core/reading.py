@@ -96,8 +96,12 @@ def queues(database: Database) -> list[QueueRow]:
     with database.transaction() as connection:
         db = driver(connection)
         rates = _rates(db)
-        rows = db.execute(_QUEUES, {"most": DEPTH_MOST}).fetchall()
-    return [QueueRow(*(*row, rates.get(row[0], 0.0))) for row in rows]
+        return [replace(row, per_minute=rates.get(row.name, 0.0)) for row in depths(db)]
+
+
+def depths(db: Driver) -> list[QueueRow]:
+    """Every queue, sources last, without its rate."""
+    return [QueueRow(*(*row, 0.0)) for row in db.execute(_QUEUES, {"most": DEPTH_MOST}).fetchall()]
 
 
 def queue(database: Database, name: str) -> QueueRow:
@@ -167,10 +171,10 @@ def _conditions(db: Driver, wanted: Wanted) -> tuple[list[str], dict[str, Any]]:
     slack = timedelta(seconds=CLOCK_SLACK_S)
     if wanted.since:
         conditions.append("e.seq >= %(first)s AND m.accepted_at >= %(since)s")
-        values |= {"since": wanted.since, "first": _first_since(db, wanted.since - slack)}
+        values |= {"since": wanted.since, "first": first_since(db, wanted.since - slack)}
     if wanted.until:
         conditions.append("e.seq < %(last)s AND m.accepted_at < %(until)s")
-        values |= {"until": wanted.until, "last": _first_since(db, wanted.until + slack)}
+        values |= {"until": wanted.until, "last": first_since(db, wanted.until + slack)}
     return conditions, values
 
 
@@ -187,7 +191,7 @@ def sources(db: Driver) -> list[str]:
     return [row[0] for row in rows]
 
 
-def _first_since(db: Driver, moment: datetime) -> int:
+def first_since(db: Driver, moment: datetime) -> int:
     """The first number whose message was accepted at `moment` or later, found by halving the journal."""
     row = db.execute("SELECT coalesce(min(seq), 0), coalesce(max(seq), 0) + 1 FROM bus.message").fetchone()
     assert row is not None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import random
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import structlog
 
@@ -28,7 +29,15 @@ _log = structlog.get_logger(__name__)
 class Receivers:
     """Runs the polls until `stop`."""
 
-    def __init__(self, database: Database, engine: Engine, sources: Mapping[str, Source]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        engine: Engine,
+        sources: Mapping[str, Source],
+        refusal: Callable[[], str] = lambda: "",
+    ) -> None:
+        """refusal: why nothing may be taken now (Russian), "" when it may; looked at before each batch."""
+        self._refusal = refusal
         self._database = database
         self._engine = engine
         self._sources = sources
@@ -87,6 +96,10 @@ class Receivers:
         taken = 0
         try:
             for _ in range(POLL_MOST):
+                if refusal := self._refusal():
+                    with contextlib.suppress(Unavailable):  # a full disk takes no notes either
+                        self._note(name, f"Принято {taken}, затем: {refusal}" if taken else refusal)
+                    return failures
                 deliveries = source.receive()
                 if not deliveries:
                     break
@@ -97,23 +110,28 @@ class Receivers:
             self._note(name, f"Остановлен: {error.reason}", stopped=error.reason)
             return 0  # resumed by a person who has mended it: no reason to wait
         except BusError as error:
-            self._note(name, f"Принято {taken}, затем: {error.reason}")
+            self._note(name, f"Принято {taken}, затем: {error.reason}", failures=failures + 1)
             return failures + 1
         except Exception as error:
             # A defect of the connector: it must not end the polling of this source, nor of others.
             _log.exception("source failed", source=name)
-            self._note(name, f"Ошибка в программе коннектора ({type(error).__name__}): передайте журнал разработчику")
+            self._note(
+                name,
+                f"Ошибка в программе коннектора ({type(error).__name__}): передайте журнал разработчику",
+                failures + 1,
+            )
             return failures + 1
         self._note(name, f"Принято {taken}" if taken else "Пусто")
         return 0
 
-    def _note(self, name: str, result: str, *, stopped: str = "") -> None:
+    def _note(self, name: str, result: str, failures: int = 0, *, stopped: str = "") -> None:
         with self._database.transaction(durable=False) as connection:
             driver(connection).execute(
                 "UPDATE bus.queue SET polled_at = clock_timestamp(), poll_result = %(result)s, "
+                "failures = %(failures)s, "
                 "state = CASE WHEN %(stopped)s <> '' THEN 'stopped' ELSE state END, "
                 "reason = CASE WHEN %(stopped)s <> '' THEN %(stopped)s ELSE reason END WHERE name = %(name)s",
-                {"result": result, "stopped": stopped, "name": name},
+                {"result": result, "failures": failures, "stopped": stopped, "name": name},
             )
 
 

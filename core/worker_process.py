@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
+import threading
 
 from core import logs
 from core.bus import Bus
+from core.errors import BusError
 from core.processes import READY_LINE
 from core.settings import Settings
 
@@ -18,11 +21,28 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     settings = Settings(**json.loads(sys.stdin.buffer.readline()))
     logs.set_up(settings.log_level)
+    try:
+        _work(settings)
+    except BusError as error:
+        print(f"Ошибка: {error.reason}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _work(settings: Settings) -> None:
     with Bus.open(settings, declare=False) as bus:
         bus.start(intake=False, work=True, schedule=False)
         sys.stdout.buffer.write(READY_LINE + b"\n")
         sys.stdout.buffer.flush()
-        sys.stdin.buffer.read()
+        parent_is_gone = threading.Event()
+        threading.Thread(target=_watch, args=(parent_is_gone,), daemon=True).start()
+        bus.until(parent_is_gone)
+
+
+def _watch(parent_is_gone: threading.Event) -> None:
+    # Not through sys.stdin: its lock would be held when the interpreter ends.
+    while os.read(0, 4096):
+        pass
+    parent_is_gone.set()
 
 
 if __name__ == "__main__":

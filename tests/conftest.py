@@ -29,8 +29,10 @@ from core import discovery, postgres
 from core.bus import Bus
 from core.connector import Connector
 from core.database import Database, migrate
+from core.errors import ConfigError
 from core.route import Route
 from core.settings import Settings
+from simulators.rabbitmq import RabbitNode
 
 pytest_plugins = ["core.testing.features"]
 
@@ -127,10 +129,24 @@ def bus_of(database_url: str, tmp_path: Path) -> Iterator[BusOf]:
             /,
             **settings: Any,
         ) -> Bus:
-            values = {"database_url": database_url, "data_dir": tmp_path / "data", "sweep_s": 0.2} | settings
+            values = {"database_url": database_url, "data_dir": tmp_path / "data", "sweep_s": 0.2, "rolling": True}
+            values |= settings
             return stack.enter_context(Bus.open(Settings(**values), list(routes), list(connectors)))
 
         yield make
+
+
+@pytest.fixture(scope="session")
+def rabbit() -> Iterator[RabbitNode]:
+    """The run's RabbitMQ. Who stops or freezes it sets it right again; `OMSBUS_BROKER_URL` is `rabbit.url`."""
+    home = Path(tempfile.mkdtemp(prefix="omsbus-rabbit-"))
+    try:
+        with RabbitNode(home) as node:
+            yield node
+    except ConfigError as error:
+        pytest.skip(error.reason)
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

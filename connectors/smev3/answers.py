@@ -182,6 +182,9 @@ def read_statistics(operation: etree._Element) -> dict[str, int]:
         raise SchemaViolation("В статистике очередей СМЭВ не число: передайте ответ в её поддержку") from None
 
 
+_TEXT: Final = etree.XPath("string()")
+
+
 def claimed_id(octets: bytes) -> str:
     """MessageId out of an answer that cannot be parsed: "" unless there is exactly one. Linear in the size."""
     return one_id(claimed_ids(octets))
@@ -208,8 +211,8 @@ def local(element: etree._Element) -> str:
 
 
 def words(element: etree._Element | None) -> str:
-    """Text of an element without surrounding blanks; "" for None."""
-    return "" if element is None else (element.text or "").strip()
+    """Text of an element without surrounding blanks; "" for None. A comment in the middle of it does not end it."""
+    return "" if element is None else str(_TEXT(element)).strip()
 
 
 def _fault(name: str, element: etree._Element, text: str) -> Fault:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from types import MappingProxyType
 
 import structlog
@@ -17,6 +18,7 @@ from connectors.smev3.source import SmevSource, StatisticsSource
 from core import xml
 from core.connector import Sink, Source
 from core.errors import ConfigError, MalformedXml, Retryable, SchemaViolation, Unavailable
+from core.signatures.keys import read_certificates
 
 __all__ = ["Settings", "Smev", "connect"]
 
@@ -91,6 +93,15 @@ class Smev:
         if days < self.settings.certificate_warning_days:
             text += " Пора получать новый: его нужно зарегистрировать в ЛК УВ и указать в next_certificate_file."
         return text + trusted
+
+    def certificate_days(self) -> Mapping[str, int]:
+        """File name of each signing certificate that is or will be in use → days left. Raises ConfigError."""
+        first, second = self.settings.certificate_file, self.settings.next_certificate_file
+        days = {file.name: read_certificates(file)[0].days_left() for file in (first, second) if file is not None}
+        replaced = self.settings.next_is_due(datetime.now(UTC)) or days[first.name] < 0
+        if second is not None and second.name != first.name and replaced:
+            del days[first.name]  # the second one signs
+        return days
 
     def statistics(self, node: str = "") -> Mapping[str, int]:
         """Ask СМЭВ how many messages wait in our queues (GetIncomingQueueStatistics, version 1.1 only).

@@ -67,6 +67,35 @@ def resume(name: str = _NAME, config: Path | None = CONFIG, data: Path | None = 
 
 
 @app.command()
+def move(
+    name: str = _NAME,
+    to: str = typer.Argument(help="Куда: очередь той же стороны, например под новым именем коннектора"),
+    config: Path | None = CONFIG,
+    data: Path | None = DATA,
+) -> None:
+    """Перевести незавершённые сообщения очереди, которая стоит, в другую: их состояния и порядок сохраняются."""
+    with open_bus(config, data) as bus:
+        moved = operations.move(bus, name, to, actor=actor())
+    printing.say(f"Переведено из {name} в {to}: {printing.number(moved)}.")
+
+
+@app.command()
+def drop(
+    name: str = _NAME,
+    reason: str = typer.Option(..., "--reason", help="Почему: останется в журнале"),
+    yes: bool = typer.Option(False, "--yes", help="Не спрашивать"),
+    config: Path | None = CONFIG,
+    data: Path | None = DATA,
+) -> None:
+    """Отклонить все незавершённые сообщения очереди, которая стоит."""
+    with open_bus(config, data) as bus:
+        if not yes:
+            typer.confirm(f"Отклонить все незавершённые сообщения очереди {name}?", abort=True)
+        dropped = operations.drop_queue(bus, name, actor=actor(), reason=reason)
+    printing.say(f"Отклонено: {printing.number(dropped)}.")
+
+
+@app.command()
 def poll(
     name: str = _NAME,
     wait: bool = typer.Option(False, "--wait", help=f"Дождаться результата (до {POLL_WAIT_S:g} с)"),

@@ -50,7 +50,7 @@ def load_identity(key_file: Path, certificate_file: Path | None = None, password
     else:
         certificates = []
     if certificate_file is not None:
-        certificates = _certificates(certificate_file)
+        certificates = read_certificates(certificate_file)
     certificate = certificates[0]
     try:
         method = signing_method(certificate.key_oid, certificate.key_bits)
@@ -87,7 +87,8 @@ def _read(path: Path) -> bytes:
         raise ConfigError(f"Файл {path} не читается: проверьте путь и права.", detail=str(error)) from None
 
 
-def _certificates(path: Path) -> list[Certificate]:
+def read_certificates(path: Path) -> list[Certificate]:
+    """The certificates of a PEM or DER file, our own first. Raises ConfigError naming the file."""
     try:
         return certificates_in(_read(path))
     except SignatureRejected as error:

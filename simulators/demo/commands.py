@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import signal
-import threading
 import time
 from pathlib import Path
 
@@ -12,18 +9,15 @@ import typer
 from rich.console import Console
 
 from core.database import Database
-from simulators.demo.reconcile import Account, handled, reckon, settled
+from simulators.demo.play import do_all, tell, until_at_work, until_settled, wait_for_stop
+from simulators.demo.reconcile import Account, reckon
 from simulators.demo.recording import record as record_envelopes
-from simulators.demo.scenario import Scenario, Step
-from simulators.demo.screen import Screen, show, where_next
+from simulators.demo.scenario import Scenario
+from simulators.demo.screen import Screen, where_next
 from simulators.demo.world import World
 
 NAME = ""
 app = typer.Typer()
-
-WARM_MESSAGES, WARM_S = 15, 20.0
-SETTLE_S = 180.0
-"""The demo gives up when something is still under way after so long."""
 
 
 @app.command()
@@ -44,16 +38,12 @@ def demo(
         try:
             account = _play(console, world, database, seed, scale)
             account.seconds = time.monotonic() - began
-            show(console, account)
             if record:
                 console.print(f"Конвертов записано в {record}: {record_envelopes(world.smev, record)}")
-            if json_file:
-                json_file.write_text(json.dumps(account.as_json(), ensure_ascii=False, indent=2), encoding="utf-8")
-            verdict = "Всё сошлось." if account.ok else "НЕ СОШЛОСЬ: смотрите строки «НЕТ»."
-            console.print(f"[bold]{verdict}[/]")
-            where_next(console, world, running=not once)
+            tell(console, account, json_file)
+            where_next(console, world, [] if once else [f"http://127.0.0.1:{world.bus_port}/healthz"])
             if not once:
-                _wait_for_stop()
+                wait_for_stop()
         finally:
             database.close()
     raise typer.Exit(0 if account.ok else 1)
@@ -63,43 +53,15 @@ def _play(console: Console, world: World, database: Database, seed: int, scale: 
     scenario = Scenario(world, seed=seed, scale=scale)
     scenario.fill_registry(database)
     with Screen(console, database) as screen:
-        for step in scenario.first_wave():
-            _do(screen, step)
-        _until_at_work(screen, database)
+        do_all(screen, scenario.first_wave())
+        until_at_work(screen, database)
+        scenario.note_fault("kill -9 шины и перезапуск")
         screen.say("kill -9 шины в разгар работы")
         world.kill_bus()
         screen.look()
         time.sleep(1)
         screen.say("шина запускается снова и продолжает с того же места")
         world.start_bus()
-        for step in scenario.second_wave():
-            _do(screen, step)
-        screen.say("всё отправлено; жду, пока обе стороны закончат")
-        deadline = time.monotonic() + SETTLE_S
-        while time.monotonic() < deadline and not settled(world.smev, database):
-            screen.look()
-            time.sleep(0.3)
+        do_all(screen, scenario.second_wave())
+        until_settled(screen, world, database)
     return reckon(world.smev, database, scenario.sent)
-
-
-def _until_at_work(screen: Screen, database: Database) -> None:
-    """The kill must hit a bus that has handled something and has something left."""
-    deadline = time.monotonic() + WARM_S
-    while time.monotonic() < deadline and handled(database) < WARM_MESSAGES:
-        screen.look()
-        time.sleep(0.05)
-
-
-def _do(screen: Screen, step: Step) -> None:
-    name, work = step
-    if name:
-        screen.say(name)
-    work()
-    screen.look()
-
-
-def _wait_for_stop() -> None:
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
-    stopping.wait()

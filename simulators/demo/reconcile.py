@@ -93,7 +93,7 @@ def reckon(smev: SimulatorControl, database: Database, sent: Sent) -> Account:
     """Compare both sides, message by message."""
     account = Account(
         kinds={name: Row(title) for name, title in KINDS.items()},
-        faults=[*sent.faults, "kill -9 шины и перезапуск"],
+        faults=list(sent.faults),
     )
     to_fund = [one for one in smev.messages(recipient=FUND) if one["sender"] != FUND]
     from_fund = list(smev.messages(sender=FUND))

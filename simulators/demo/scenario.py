@@ -14,7 +14,7 @@ from core.database import Database
 from routes.erz.models import Person, Policy
 from routes.erz.values import search_key
 from routes.pump.models import RenderedService
-from simulators.demo.world import World
+from simulators.demo.world import Surroundings
 from simulators.payloads import ffoms, fns, people, zags
 from simulators.payloads.people import Invented
 
@@ -44,7 +44,7 @@ class Sent:
 class Scenario:
     """Deterministic for a seed: the same messages in the same order."""
 
-    def __init__(self, world: World, *, seed: int, scale: float = 1.0) -> None:
+    def __init__(self, world: Surroundings, *, seed: int, scale: float = 1.0) -> None:
         self._world = world
         self._smev = world.smev
         self._random = random.Random(seed)
@@ -78,6 +78,10 @@ class Scenario:
                     for service in ffoms.services(self._seed + place):
                         session.add(RenderedService(person_id=person.id, **_fields(service)))
             session.flush()
+
+    def note_fault(self, name: str) -> None:
+        """Something else that was broken on the way, for the account."""
+        self.sent.faults.append(name)
 
     def first_wave(self) -> Iterator[Step]:
         """Everything is well, but for a silent СФР, repeated deliveries and torn connections."""

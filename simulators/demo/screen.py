@@ -12,7 +12,7 @@ from rich.text import Text
 
 from core.database import Database, driver
 from simulators.demo.reconcile import KINDS, Account
-from simulators.demo.world import World
+from simulators.demo.world import Surroundings
 
 NEWS_SHOWN = 8
 
@@ -85,17 +85,17 @@ def show(console: Console, account: Account) -> None:
     console.print(f"Сообщений в журнале: {account.messages}, время: {account.seconds:.0f} с")
 
 
-def where_next(console: Console, world: World, *, running: bool) -> None:
-    """What to look at after the demo."""
+def where_next(console: Console, world: Surroundings, health: list[str]) -> None:
+    """What to look at afterwards. health: addresses of what is still running."""
     prefix = ".venv/bin/omsbus"
     shared = f"--data {_short(world.home)} --config {_short(world.config)}"
     console.print("\nЧто посмотреть дальше:")
     console.print(f"  {prefix} queue list {shared}", soft_wrap=True)
     console.print(f"  {prefix} message list --state quarantined {shared}", soft_wrap=True)
     console.print(f"  {prefix} message show НОМЕР {shared}", soft_wrap=True)
-    console.print(f"  журналы процессов: {_short(world.home)}/bus.log, simulator.log")
-    if running:
-        console.print(f"  шина: http://127.0.0.1:{world.bus_port}/healthz")
+    console.print(f"  журналы процессов: {_short(world.home)}/*.log")
+    if health:
+        console.print(f"  шина: {', '.join(health)}")
         console.print(f"  имитатор СМЭВ: {world.smev.base_url}/control/summary")
         console.print("Показ продолжает работать; остановить — Ctrl+C.")
 

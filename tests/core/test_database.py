@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from core import discovery
 from core.database import Database, driver, migrate, storable, storable_json
@@ -136,3 +138,32 @@ def test_every_subsystem_keeps_its_tables_in_its_own_schema(new_database: Any, s
     assert "migration" in _tables(database, schema)
     assert _tables(database, "public") == set()
     database.close()
+
+
+@pytest.mark.feature("BUS-12")
+def test_of_several_hosts_the_one_that_takes_writes_is_found(database_url: str) -> None:
+    """As after a failover: the first host of the URL is gone."""
+    parts = conninfo_to_dict(database_url)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        gone = taken.getsockname()[1]
+    hosts = f"host=127.0.0.1,{parts['host']}&port={gone},{parts.get('port', 5432)}"
+    database = Database(f"postgresql:///{parts['dbname']}?user={parts['user']}&{hosts}&target_session_attrs=read-write")
+    try:
+        with database.transaction() as connection:
+            assert driver(connection).execute("SELECT 1").fetchone() == (1,)
+        with database.dedicated() as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+    finally:
+        database.close()
+
+
+@pytest.mark.parametrize("url", ["postgresql://one:5432,two:5433/omsbus", "postgresql://u:p@one,two:5433/omsbus"])
+def test_a_url_with_several_hosts_is_taken_as_libpq_takes_it(url: str) -> None:
+    Database(url).close()
+
+
+def test_a_url_that_nobody_can_read_is_refused_without_being_shown() -> None:
+    with pytest.raises(ConfigError) as error:
+        Database("postgres://u:s3cret@/omsbus?nosuch=1")
+    assert "OMSBUS_DATABASE_URL" in error.value.reason
+    assert "s3cret" not in error.value.reason + error.value.detail

@@ -153,6 +153,28 @@ def test_a_failed_drain_leaves_the_worker_alive(error: Exception) -> None:
     assert engine.queues["q"] == [0]
 
 
+def test_a_full_batch_calls_another_worker_only_where_the_drains_are_spread() -> None:
+    for spread, wanted in ((True, ["q"]), (False, [])):
+        app = App()
+        signals = Signals(app)  # type: ignore[arg-type]
+        Drains(Engine(q=[100]), signals, lambda queue: 2, 256, spread=spread).drain("q")  # type: ignore[arg-type]
+        assert app.sent == wanted
+    app = App()
+    Drains(Engine(q=[7]), Signals(app), lambda queue: 2, 256, spread=True).drain("q")  # type: ignore[arg-type]
+    assert app.sent == [], "what one batch holds needs nobody else"
+
+
+def test_a_drain_that_must_stop_leaves_the_rest_to_others_by_a_signal() -> None:
+    app = App()
+    engine = Engine(q=[100])
+    drains = _drains(engine, app)
+    drains.go_on = lambda queue: pytest.fail("this process takes nothing new")
+    engine.during = drains.stopping.set
+    drains.drain("q")
+    assert engine.asked == [8]
+    assert app.sent == ["q"]
+
+
 # ── with the real engine, Celery in memory, and PostgreSQL ───────────────────────────────────────────────────────────
 
 
@@ -193,8 +215,29 @@ def test_due_retries_and_unanswered_questions_are_found_by_the_sweep(
     app = App()
     sweep = Sweep(bus.database, bus.queues, bus.engine, app.sent.append, every_s=1.0)
     sweep.once()
+    sweep.stop()
     assert app.sent == ["t.work"]
     assert look.states() == {"a": "ready", "b": "retry"}
+
+
+@pytest.mark.feature("BUS-12")
+def test_one_sweep_of_a_cluster_mends_and_another_takes_over_while_all_look_for_work(
+    bus_of: Any, working: Any, put: Any, look: Any, eventually: Any
+) -> None:
+    bus = bus_of([working()])
+    first, second = ([], [])
+    sweeps = [Sweep(bus.database, bus.queues, bus.engine, found.append, 1.0) for found in (first, second)]
+    put(bus, "a", "b")
+    look.do("UPDATE bus.entry SET state = 'retry', due_at = now() WHERE key = 'a'")
+    sweeps[0].once()
+    assert look.states() == {"a": "ready", "b": "ready"}
+    look.do("UPDATE bus.entry SET state = 'retry', due_at = now() WHERE key = 'a'")
+    sweeps[1].once()
+    assert look.states() == {"a": "retry", "b": "ready"}, "the first one leads"
+    assert (first, second) == (["t.work"], ["t.work"])
+    sweeps[0].stop()
+    eventually(lambda: sweeps[1].once() or look.states() == {"a": "ready", "b": "ready"})
+    sweeps[1].stop()
 
 
 @pytest.mark.parametrize("change", ["state = 'paused'", "state = 'stopped'", "rest_until = now() + interval '1 hour'"])
@@ -205,7 +248,7 @@ def test_the_sweep_wakes_nobody_for_a_queue_that_may_not_run(
     put(bus, "a")
     look.do(f"UPDATE bus.queue SET {change}")
     with bus.database.transaction() as connection:
-        assert bus.queues.sweep(driver(connection)) == []
+        assert bus.queues.waiting(driver(connection)) == []
 
 
 @pytest.mark.feature("BUS-12")

@@ -306,7 +306,7 @@ def test_a_config_error_stops_only_its_queue_until_someone_resumes_it(
 def test_a_restart_gives_a_stopped_queue_another_chance_but_leaves_a_paused_one_paused(
     bus_of: Any, working: Any, look: Any
 ) -> None:
-    bus_of([working(), working(name="t.other")])
+    bus_of([working(), working(name="t.other")]).membership.leave()
     look.do("UPDATE bus.queue SET state = 'stopped', reason = 'x' WHERE name = 't.work'")
     look.do("UPDATE bus.queue SET state = 'paused' WHERE name = 't.other'")
     bus_of([working(), working(name="t.other")])
@@ -392,42 +392,3 @@ def test_a_lost_payload_costs_only_its_message(
     [(state, reason)] = look.rows("SELECT state, reason FROM bus.entry WHERE state <> 'handled'")
     assert state == "quarantined"
     assert "восстановите его из резервной копии" in reason
-
-
-@pytest.mark.parametrize("analysed", [True, False])
-def test_the_claim_reads_indexes_and_never_a_whole_table_or_queue(
-    bus_of: Any, working: Any, look: Any, analysed: bool
-) -> None:
-    """Without statistics too: a new database has none, and a burst is over before autovacuum comes."""
-    bus = bus_of([working()])
-    look.do(
-        """
-        WITH added AS (
-            INSERT INTO bus.message (id, kind, version, key, source, external_id, fingerprint, outcome, in_reply_to,
-                replies_to, headers, attachments, body)
-            SELECT gen_random_uuid(), 't.work', '', (n %% 5000)::text, 's', n::text, '', 'request', '', '', '{}', '[]',
-                'x' FROM generate_series(1, 30000) n
-            RETURNING seq, id, key, external_id::int AS n)
-        INSERT INTO bus.entry (seq, message_id, queue, key, state)
-        SELECT seq, id, 't.work', key, CASE WHEN n < 29000 THEN 'handled' ELSE 'ready' END FROM added
-        """
-    )
-    if analysed:
-        look.do("ANALYZE bus.entry, bus.message")
-    statements: list[tuple[str, Any]] = []
-
-    class Spy:
-        def execute(self, sql: str, values: Any) -> Any:
-            statements.append((sql, dict(values) if isinstance(values, dict) else values))
-            return db.execute(sql, values)
-
-    with bus.database.transaction() as connection:
-        db = connection.connection.driver_connection
-        assert len(bus.queues.claim(Spy(), "t.work", 64)) == 64
-        bus.queues.claim(Spy(), "t.work", 1500)
-        plans = ["\n".join(row[0] for row in db.execute(f"EXPLAIN {sql}", values)) for sql, values in statements]
-    heads, _own, _heads, _own, followers = plans
-    assert "Index Scan using entry_ready on entry e" in heads
-    assert "Seq Scan" not in heads + followers
-    assert "Sort" not in heads, "it must stop after the first 64"
-    assert "Index Cond: ((queue = 't.work'::text) AND (key = owned.key))" in followers

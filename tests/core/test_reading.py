@@ -30,6 +30,7 @@ def journal(database: Database) -> Database:
             "'[]', '', %s + make_interval(mins => i) FROM generate_series(0, 199) AS i",
             (FIRST,),
         )
+        db.execute("SET LOCAL omsbus.retention = 'on'")
         db.execute("DELETE FROM bus.message WHERE seq % 2 = 0 OR seq BETWEEN 50 AND 60")
         db.execute(
             "INSERT INTO bus.entry (seq, message_id, queue, key, state) "

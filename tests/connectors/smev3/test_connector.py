@@ -83,6 +83,20 @@ def test_an_expired_first_identity_is_replaced_by_the_second_or_stops_the_connec
         smev_with(**expired).open()
 
 
+@pytest.mark.feature("BUS-13")
+def test_days_left_are_told_of_each_certificate_that_signs_or_will(smev_with, keys, tmp_path) -> None:
+    fund, epgu, expired = (keys.certificate(name) for name in ("fund", "epgu", "expired"))
+    second = {"next_key_file": keys.key("epgu"), "next_certificate_file": epgu}
+    now = datetime.now(UTC)
+    assert smev_with().certificate_days() == {"fund.pem": keys.identity("fund").certificate.days_left()}
+    assert set(smev_with(**second, next_from=now + timedelta(days=1)).certificate_days()) == {"fund.pem", "epgu.pem"}
+    assert set(smev_with(**second, next_from=now - timedelta(days=1)).certificate_days()) == {"epgu.pem"}
+    assert set(smev_with(certificate_file=expired, **second).certificate_days()) == {"epgu.pem"}
+    assert smev_with(certificate_file=expired).certificate_days()["expired.pem"] < 0
+    with pytest.raises(ConfigError, match=r"gone\.pem"):
+        smev_with(certificate_file=tmp_path / "gone.pem").certificate_days()
+
+
 def test_the_password_may_lie_in_a_file(smev_with, keys) -> None:
     smev = smev_with(password_env="", password_file=keys.directory / "password")
     assert signer(smev) == keys.identity("fund").certificate

@@ -1,0 +1,1 @@
+"""Files of partners: a local folder, FTP, FTPS or SFTP."""

@@ -1,0 +1,1 @@
+"""A partner that keeps files: FTP, FTPS and SFTP servers that can be told to misbehave."""

@@ -1,0 +1,117 @@
+"""Faults between the bus and others: the partner's answers and clock, TCP to the partner and to our intake."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from simulators.partner.partner import Trouble
+from simulators.selftest.faults import Fault, known
+from simulators.selftest.proxy import KINDS, Break
+
+if TYPE_CHECKING:
+    from simulators.selftest.scene import Scene
+    from simulators.selftest.world import Shape
+
+
+class _OfPartner(Fault):
+    trouble: Trouble
+
+    def apply(self, scene: Scene) -> str:
+        scene.world.partner.begin(self.trouble)
+        return ""
+
+    def undo(self, scene: Scene) -> None:
+        scene.world.partner.end(self.trouble)
+
+
+@known
+class BadAnswer(_OfPartner):
+    kind, title, weight, span_s = "partner-status", "партнёр отвечает 500, 503 или 429", 4, (1.0, 4.0)
+
+    def apply(self, scene: Scene) -> str:
+        status = self.dice.choice((500, 500, 502, 503, 503, 429))
+        after = self.dice.choice(("", "1", "date")) if status in (503, 429) else ""
+        effect = self.dice.random() < 0.5
+        share = self.dice.choice((0.5, 1.0))
+        self.trouble = Trouble(status=status, retry_after=after, effect=effect, share=share)
+        super().apply(scene)
+        done = "действие выполнено" if effect else "действия не было"
+        return f"{status}, {done}" + (f", Retry-After: {after}" if after else "")
+
+
+@known
+class SlowAnswer(_OfPartner):
+    kind, title, weight, span_s = "partner-slow", "партнёр отвечает медленно", 2, (2.0, 5.0)
+
+    def apply(self, scene: Scene) -> str:
+        pause_s = self.dice.choice((0.3, 1.0, 6.0))  # 6 s: longer than the bus waits
+        self.trouble = Trouble(pause_s=pause_s, share=0.4)
+        super().apply(scene)
+        return f"{pause_s} с"
+
+
+@known
+class WrongClock(_OfPartner):
+    """With a date in Retry-After, which the partner computes by its wrong clock."""
+
+    kind, title, weight, span_s = "partner-clock", "часы партнёра переведены", 2, (2.0, 5.0)
+
+    def apply(self, scene: Scene) -> str:
+        step_s = self.dice.choice((-86400.0, -3600.0, 600.0, 3600.0, 86400.0))
+        self.trouble = Trouble(status=503, retry_after="date", clock_s=step_s, share=0.3)
+        super().apply(scene)
+        return f"на {step_s:+.0f} с, 503 с датой в Retry-After"
+
+
+class _Broken(Fault):
+    """One kind of Break before one target."""
+
+    broken: str
+    share: float = 1.0
+
+    def apply(self, scene: Scene) -> str:
+        self._break = Break(self.broken, share=self.dice.choice((0.3, self.share)))
+        scene.world.proxies[self.target].begin(self._break)
+        return self.target
+
+    def undo(self, scene: Scene) -> None:
+        scene.world.proxies[self.target].end(self._break)
+
+
+def _declare(broken: str) -> None:
+    """The classes for one kind of Break: before the partner, and before our intake."""
+
+    @known
+    class BeforePartner(_Broken):
+        kind, title, span_s = f"partner-{broken}", f"сеть до партнёра: {KINDS[broken]}", (1.0, 4.0)
+
+        @classmethod
+        def targets(cls, shape: Shape) -> tuple[str, ...]:  # noqa: ARG003
+            return ("partner",)
+
+    @known
+    class BeforeIntake(_Broken):
+        kind, title, span_s = f"intake-{broken}", f"сеть до приёма: {KINDS[broken]}", (1.0, 3.0)
+        share = 0.6
+
+        @classmethod
+        def targets(cls, shape: Shape) -> tuple[str, ...]:
+            return shape.intakes
+
+    BeforePartner.broken = BeforeIntake.broken = broken
+
+
+for _name in KINDS:
+    _declare(_name)
+
+
+@known
+class ResetAll(Fault):
+    kind, title = "reset-all", "обрыв (RST) всех открытых соединений"
+
+    def apply(self, scene: Scene) -> str:
+        return f"{self.target}: {scene.world.proxies[self.target].reset_all()}"
+
+    @classmethod
+    def targets(cls, shape: Shape) -> tuple[str, ...]:
+        return ("partner", *shape.intakes)
