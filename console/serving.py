@@ -7,6 +7,7 @@ chunked, two lengths) are refused by httptools itself; the tests hold it to that
 
 from __future__ import annotations
 
+import asyncio
 import math
 import resource
 import socket
@@ -88,6 +89,32 @@ class _HeadersTooLarge(Exception):
     """Ends the parsing of a request."""
 
 
+class _Corked:
+    """A transport that sends what one turn of the loop wrote in one piece: headers and body are one system call."""
+
+    def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._held: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        if not self._held:
+            self._loop.call_soon(self._flush)
+        self._held.append(data)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        if self._held:
+            held, self._held = self._held, []
+            self._transport.write(b"".join(held))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
 class GuardedProtocol(HttpToolsProtocol):
     """One connection. `_deadline`: when it is cut unless it moves; infinite while it waits for us."""
 
@@ -103,7 +130,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._too_large = False
 
     def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
+        super().connection_made(_Corked(transport, self.loop))  # type: ignore[arg-type]
         if len(self.connections) > self.limits.connections_most:
             self._refuse(503, b"retry-after: 5\r\n")
             return

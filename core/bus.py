@@ -189,7 +189,7 @@ class Bus:
             self._begin(drainer)
             self._drains_here = True
             if not self.settings.broker_url:
-                self._begin(Listener(self.database, self.signals.wake))
+                self._begin(Listener(self.database, drainer.here))
         if work:
             found = drainer.here if drainer else self.wake
             self._begin(Sweep(self.database, self.queues, self.engine, found, self.settings.sweep_s))

@@ -32,7 +32,9 @@ def main() -> None:
     try:
         build(sys.argv[1] if len(sys.argv) > 1 else "")()
     except BusError as error:
-        print(f"Ошибка: {error.reason}", file=sys.stderr)
+        from core import printing
+
+        print(f"Ошибка: {printing.harmless(error.reason)}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

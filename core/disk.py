@@ -63,7 +63,7 @@ class Volume:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """bytes_a_day: growth over the last week, never negative. days_left: None when nothing grows or no limit is known."""
+    """bytes_a_day: growth over the last week, never negative. days_left: None without growth or without a limit."""
 
     bytes_a_day: float
     days_left: float | None

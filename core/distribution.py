@@ -174,9 +174,12 @@ class Drains:
             (self._signals.wake if self.stopping.is_set() else self.go_on)(queue)
 
     def has_room(self, queue: str) -> bool:
-        """May this process run one more drain of the queue?"""
+        """May this process run one more drain of the queue? If not, one that runs looks again before it ends."""
         with self._lock:
-            return self._running[queue] < self._concurrency(queue)
+            if self._running[queue] < self._concurrency(queue):
+                return True
+            self._again.add(queue)
+            return False
 
     def finished(self, timeout_s: float) -> bool:
         """Wait until no drain is under way; False when one still is."""

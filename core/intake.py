@@ -29,7 +29,10 @@ _Waiting = tuple[Delivery, "asyncio.Future[Accepted]"]
 
 
 class Intake:
-    """Commits what push sources hand in. One per process; `threads` commits may be under way at once."""
+    """Commits what push sources hand in. One per process; `threads` commits may be under way at once.
+
+    Deliveries with files go by a lane of their own: packing gigabytes must not keep the short ones waiting.
+    """
 
     def __init__(
         self,
@@ -39,24 +42,18 @@ class Intake:
         threads: int = 1,
     ) -> None:
         """keep: journals a batch in one commit. refusal: why nothing may be taken now (Russian), "" when it may."""
-        self._keep = keep
         self._refusal = refusal
-        self._waiting: deque[_Waiting] = deque()
-        self._news = threading.Condition()
-        self._stopping = False
-        self._threads = [threading.Thread(target=self._run, name=f"intake {n}", daemon=True) for n in range(threads)]
+        self._short = _Lane("intake", keep, threads)
+        self._long = _Lane("intake of files", keep, 1)
 
     def start(self) -> None:
-        for thread in self._threads:
-            thread.start()
+        self._short.start()
+        self._long.start()
 
     def stop(self) -> None:
         """Commit what waits, refuse what comes later."""
-        with self._news:
-            self._stopping = True
-            self._news.notify_all()
-        for thread in self._threads:
-            thread.join()
+        self._short.stop()
+        self._long.stop()
 
     def take(self, delivery: Delivery) -> asyncio.Future[Accepted]:
         """Called in an event loop; the future is done after the commit, with what became of the delivery.
@@ -64,18 +61,44 @@ class Intake:
         It raises Unavailable (with `pause_s`) when nothing can be taken now, another BusError when the batch failed.
         """
         future: asyncio.Future[Accepted] = asyncio.get_running_loop().create_future()
-        refusal, pause_s = self._refusal(), REFUSED_PAUSE_S
-        if not refusal and len(self._waiting) > WAITING_MOST:
-            refusal, pause_s = "Приём перегружен: повторите позже", BUSY_PAUSE_S
+        if refusal := self._refusal():
+            future.set_exception(Unavailable(refusal, pause_s=REFUSED_PAUSE_S))
+        else:
+            (self._long if delivery.message.attachments else self._short).put(delivery, future)
+        return future
+
+
+class _Lane:
+    """Deliveries that wait for a commit, and the threads that commit them."""
+
+    def __init__(self, name: str, keep: Callable[[Sequence[Delivery]], list[Accepted]], threads: int) -> None:
+        self._keep = keep
+        self._waiting: deque[_Waiting] = deque()
+        self._news = threading.Condition()
+        self._stopping = False
+        self._threads = [threading.Thread(target=self._run, name=f"{name} {n}", daemon=True) for n in range(threads)]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
         with self._news:
-            if self._stopping:
-                refusal, pause_s = "Шина останавливается: повторите позже", BUSY_PAUSE_S
+            self._stopping = True
+            self._news.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    def put(self, delivery: Delivery, future: asyncio.Future[Accepted]) -> None:
+        with self._news:
+            refusal = "Шина останавливается: повторите позже" if self._stopping else ""
+            if len(self._waiting) >= WAITING_MOST:
+                refusal = "Приём перегружен: повторите позже"
             if not refusal:
                 self._waiting.append((delivery, future))
                 self._news.notify()
         if refusal:
-            future.set_exception(Unavailable(refusal, pause_s=pause_s))
-        return future
+            future.set_exception(Unavailable(refusal, pause_s=BUSY_PAUSE_S))
 
     def _run(self) -> None:
         while True:

@@ -215,7 +215,8 @@ WITH given AS (
     SELECT id, kind, version, key, source, external_id, fingerprint, outcome, cause, in_reply_to,
         replies_to, reply_within_s, headers, attachments, body, body_payload, received, received_payload
     FROM given
-    WHERE (SELECT true FROM bus.remembered r WHERE r.source = given.source AND r.external_id = given.external_id) IS NULL
+    WHERE (SELECT true FROM bus.remembered r
+           WHERE r.source = given.source AND r.external_id = given.external_id) IS NULL
     ORDER BY place
     ON CONFLICT (source, external_id) DO NOTHING
     RETURNING seq, id

@@ -186,7 +186,8 @@ def _family(card: Card) -> None:
 
 
 def _leaf(row: MessageRow, style: str = "") -> Text:
-    label = Text(f"№ {row.seq} {row.kind} ({OUTCOMES.get(row.outcome, row.outcome)}) → {row.queue}: ", style=style)
+    words = f"№ {row.seq} {row.kind} ({OUTCOMES.get(row.outcome, row.outcome)}) → {row.queue}: "
+    label = Text(printing.harmless(words), style=style)
     return label.append_text(printing.state(row.state))
 
 
@@ -195,7 +196,11 @@ def _contents(contents: dict[str, Any]) -> None:
         if name in contents:
             octets = contents[name]
             printing.say(title)
-            print("отдельного конверта не было" if octets is None else octets.decode("utf-8", "backslashreplace"))
+            print("отдельного конверта не было" if octets is None else _readable(octets))
     for stage, octets in contents.get("outputs", ()):
         printing.say(f"Результат этапа «{_STAGES.get(stage, stage)}»")
-        print(octets.decode("utf-8", "backslashreplace"))
+        print(_readable(octets))
+
+
+def _readable(octets: bytes) -> str:
+    return printing.harmless(octets.decode("utf-8", "backslashreplace").replace("\r\n", "\n"))

@@ -44,6 +44,17 @@ COLOURS = {
 }
 
 
+_HARMLESS = {code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\n\t"} | dict.fromkeys(
+    (*range(0x7F, 0xA0), 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A)), "\N{REPLACEMENT CHARACTER}"
+)
+"""Signs that command a terminal or turn the direction of a line → a sign that shows that they were there."""
+
+
+def harmless(text: str) -> str:
+    """The text of a stranger, of the same length, without what a terminal would obey; line ends and tabs stay."""
+    return text.translate(_HARMLESS)
+
+
 def console() -> Console:
     """A console on the standard output as it is now, never wider than a person reads."""
     wide = Console(highlight=False)
@@ -53,7 +64,7 @@ def console() -> Console:
 
 def say(text: str | Text) -> None:
     """One sentence on one line, however long; nothing in a plain one is taken for markup."""
-    console().print(text if isinstance(text, Text) else Text(text), soft_wrap=True)
+    console().print(_cell(text), soft_wrap=True)
 
 
 def table(
@@ -64,7 +75,7 @@ def table(
     for number, heading in enumerate(headings):
         made.add_column(heading, justify="right" if number in right else "left", overflow="fold")
     for row in rows:
-        made.add_row(*[cell if isinstance(cell, Text) else Text(str(cell)) for cell in row])
+        made.add_row(*map(_cell, row))
     console().print(made)
 
 
@@ -75,8 +86,16 @@ def pairs(rows: Iterable[tuple[str, Any]]) -> None:
     made.add_column(overflow="fold")
     for name, value in rows:
         if value not in ("", None):
-            made.add_row(name, value if isinstance(value, Text) else Text(str(value)))
+            made.add_row(name, _cell(value))
     console().print(made)
+
+
+def _cell(value: Any) -> Text:
+    if not isinstance(value, Text):
+        return Text(harmless(str(value)))
+    clean = value.copy()
+    clean.plain = harmless(value.plain)
+    return clean
 
 
 def state(name: str) -> Text:

@@ -20,6 +20,7 @@ from __future__ import annotations
 from bisect import bisect
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from operator import itemgetter
 from typing import Any, Final
 from uuid import UUID
@@ -74,6 +75,9 @@ class Failed:
 _PREPARED = "EXISTS (SELECT FROM bus.outgoing o WHERE o.message_id = e.message_id)"
 _FITS: Final = {ANY: "true", PREPARED: _PREPARED, NOT_PREPARED: f"NOT {_PREPARED}"}
 
+# Rows are found by number. Where a state is only checked, `state || ''` keeps the planner from finding them by the
+# index of that state instead, which it believes to be short.
+
 # One row at least: how many messages were looked at and the last of them; the keys among them, each with the number of
 # its first message, in that order: they have to be owned first. And messages without a key, locked.
 _NEAR = """
@@ -81,7 +85,7 @@ WITH near AS MATERIALIZED (
     SELECT seq, key FROM bus.near(%(queue)s, %(window)s)
 ), keyless AS MATERIALIZED (
     SELECT e.seq, e.attempts FROM near JOIN bus.entry e USING (seq)
-    WHERE near.key = '' AND e.key = '' AND e.state = 'ready' AND {fits}
+    WHERE near.key = '' AND e.state || e.key = 'ready' AND {fits}
     LIMIT %(limit)s FOR UPDATE OF e SKIP LOCKED
 )
 SELECT seen.many, seen.last, keyed.keys, keyed.firsts, keyless.seq, keyless.attempts, '', false, {columns}
@@ -114,19 +118,20 @@ WITH waiting AS (
 )
 SELECT e.seq, e.attempts, e.key, run.followed, {columns}
 FROM run JOIN bus.entry e USING (seq) JOIN bus.message m USING (seq)
-WHERE e.state IN ('ready', 'held') AND {fits}
+WHERE e.state || '' IN ('ready', 'held') AND {fits}
 ORDER BY e.seq
 FOR UPDATE OF e
 """
 
 _HOLD = """
-UPDATE bus.entry SET state = 'held' WHERE state = 'ready'
-    AND seq IN (SELECT bus.ready_behind(%(queue)s, %(key)s, %(after)s, %(most)s))
+UPDATE bus.entry SET state = 'held' WHERE state || '' = 'ready'
+    AND seq IN (SELECT bus.ready_behind(%(queue)s, key, after, %(each)s)
+                FROM unnest(%(keys)s::text[], %(after)s::bigint[]) AS failed (key, after))
 """
 
 # The first of each key is enough: by it a claim finds the key, and takes those behind it held as they are.
 _RELEASE = """
-UPDATE bus.entry SET state = 'ready' WHERE state = 'held'
+UPDATE bus.entry SET state = 'ready' WHERE state || '' = 'held'
     AND seq IN (SELECT seq FROM bus.first_stuck(%s, %s) WHERE state = 'held')
 """
 
@@ -134,7 +139,7 @@ UPDATE bus.entry SET state = 'ready' WHERE state = 'held'
 _BRING_BACK = """
 UPDATE bus.entry SET state = 'ready' WHERE seq IN (
     SELECT e.seq FROM bus.due(%s) AS due JOIN bus.entry e ON e.seq = due
-    WHERE e.state = 'retry' FOR UPDATE OF e SKIP LOCKED)
+    WHERE e.state || '' = 'retry' FOR UPDATE OF e SKIP LOCKED)
 """
 
 # Keys where something is amiss: ready messages behind a failed one; or a held one behind nothing.
@@ -176,7 +181,7 @@ class _Wanted:
         owned = [row[0] for row in self._db.execute(_OWN_KEYS, (keys, self.queue, most))]
         if not owned:
             return []
-        each = limit // len(owned) + 1 if self._follow else 1
+        each = -(-limit // len(owned)) if self._follow else 1
         return self.rows(_RUNS, keys=owned, each=each, limit=limit)
 
 
@@ -263,26 +268,27 @@ class Queues:
                     "seq": one.claimed.seq,
                 },
             )
-            if key := one.claimed.message.key:
-                self._hold(db, queue, key, one.claimed.seq)
+            if one.claimed.message.key:
+                self._hold(db, queue, {one.claimed.message.key: one.claimed.seq})
 
-    def _hold(self, db: Driver, queue: str, key: str, after: int, most: int = HOLD_MOST) -> int:
-        return db.execute(_HOLD, {"queue": queue, "key": key, "after": after, "most": most}).rowcount
+    def _hold(self, db: Driver, queue: str, failed: dict[str, int]) -> None:
+        """What is ready behind these failed messages of these keys waits: a slice of HOLD_MOST in all."""
+        if failed:
+            each = max(1, HOLD_MOST // len(failed))
+            after = list(failed.values())
+            db.execute(_HOLD, {"queue": queue, "keys": list(failed), "after": after, "each": each})
 
     def sweep(self, db: Driver) -> None:
         """Bring back what is due, hold what came behind a failure, free what waits for nothing. A slice of each."""
         db.execute(_BRING_BACK, (DUE_MOST,))
         stuck = db.execute(_STUCK, (*self._next_stuck, STUCK_KEYS_MOST)).fetchall()
         self._next_stuck = (stuck[-1][0], stuck[-1][1]) if len(stuck) == STUCK_KEYS_MOST else ("", "")
-        left = HOLD_MOST
-        for queue, key, seq, state, amiss in stuck:
-            # While a worker has the key, what stands in it is that worker's.
-            if not amiss or not db.execute(_OWN_KEYS, ([key], queue, 1)).fetchone():
-                continue
-            if state == "held":
-                self.release(db, queue, [key])
-            elif left > 0:
-                left -= self._hold(db, queue, key, seq, left)
+        for queue, group in groupby(stuck, itemgetter(0)):
+            amiss = {key: (seq, state) for _, key, seq, state, is_amiss in group if is_amiss}
+            # While a worker has a key, what stands in it is that worker's.
+            owned = {row[0] for row in db.execute(_OWN_KEYS, (list(amiss), queue, len(amiss)))} if amiss else set()
+            self.release(db, queue, [key for key in owned if amiss[key][1] == "held"])
+            self._hold(db, queue, {key: amiss[key][0] for key in owned if amiss[key][1] != "held"})
 
     def waiting(self, db: Driver) -> list[str]:
         """The names of queues that have work and may run: one look into the index a queue."""

@@ -228,12 +228,15 @@ class Retention:
             connection.execute("SET vacuum_cost_delay = '2ms'")
             for table in _VACUUMED:
                 if not self._stopping.is_set():
-                    connection.execute(f"VACUUM {table}")  # type: ignore[arg-type]
+                    connection.execute(f"VACUUM {table}")
 
     def _begin(self) -> datetime:
         with self._database.transaction() as connection:
-            row = driver(connection).execute("INSERT INTO bus.retention_run DEFAULT VALUES RETURNING started_at")
-            return row.fetchone()[0]  # type: ignore[index]
+            sql = "INSERT INTO bus.retention_run DEFAULT VALUES RETURNING started_at"
+            row = driver(connection).execute(sql).fetchone()
+        assert row is not None
+        started_at: datetime = row[0]
+        return started_at
 
     def _end(self, started_at: datetime | None, done: Outcome) -> None:
         note = "" if done.complete and not self._stopping.is_set() else "прервано, продолжит следующий запуск"

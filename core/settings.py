@@ -144,7 +144,7 @@ def load(config: Path | None = None, **overrides: Any) -> Settings:
     if path.exists():
         try:
             values = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except (OSError, ValueError, RecursionError) as error:  # TOMLDecodeError and whatever else tomllib says
             raise ConfigError(f"Файл настроек {path} не читается: {error}. Исправьте его и запустите снова") from None
     elif named:
         raise ConfigError(f"Нет файла настроек {path}. Проверьте путь в --config или OMSBUS_CONFIG")

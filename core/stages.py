@@ -21,6 +21,8 @@ from core.replies import Reply
 from core.route import Format, Route
 from core.settings import HOUSE
 
+NAME_MOST = 300
+"""Characters of a foreign name that a reason quotes."""
 Transform = Callable[[etree._Element], etree._Element | dict[str, Any]]
 
 
@@ -55,7 +57,7 @@ def format_of(route: Route, root: str) -> Format:
         if form.root == root:
             return form
     known = ", ".join(f"{form.root} ({form.version})" for form in route.formats)
-    raise UnknownKind(f"Маршрут {route.name} не принимает корневой элемент {root}. Известны: {known}")
+    raise UnknownKind(f"Маршрут {route.name} не принимает корневой элемент {root[:NAME_MOST]}. Известны: {known}")
 
 
 def validate(form: Format, document: etree._Element) -> None:
@@ -194,10 +196,10 @@ def _without_none(annotation: Any) -> Any:
 def _to_dict(element: etree._Element, model: type[BaseModel]) -> dict[str, Any]:
     plan = _plan(model)
     values: dict[str, Any] = {}
-    for child in element:
+    for child in element.iterchildren("*"):
         name = str(child.tag)
         is_list, nested = plan.get(name, (False, None))
-        value: Any = _to_dict(child, nested) if nested is not None and len(child) else (child.text or None)
+        value: Any = _to_dict(child, nested) if nested is not None and len(child) else (_text(child) or None)
         if is_list:
             if value is not None:
                 values.setdefault(name, []).append(value)
@@ -205,6 +207,18 @@ def _to_dict(element: etree._Element, model: type[BaseModel]) -> dict[str, Any]:
             # A second one where the model wants one is not silently dropped: two values bind to no field but a list.
             values[name] = [values[name], value] if name in values else value
     return values
+
+
+def _text(element: etree._Element) -> str | None:
+    """The text up to the first element in it; a comment in the middle does not end it."""
+    if not len(element):
+        return element.text
+    pieces = [element.text or ""]
+    for child in element:
+        if isinstance(child.tag, str):
+            break
+        pieces.append(child.tail or "")
+    return "".join(pieces)
 
 
 def _place(document: etree._Element, path: str | None) -> str:

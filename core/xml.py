@@ -3,7 +3,8 @@
 Promises: no DTD (a DOCTYPE is refused, so there are no entities, no default attributes, no external
 subsets), no network, no XInclude, encodings UTF-8, UTF-16 and windows-1251 only, a document of at most
 `MAX_DOCUMENT_BYTES`, nesting of at most `MAX_DEPTH`, a text node of at most `MAX_TEXT_BYTES`, at most
-`MAX_ATTRIBUTES` an element. Depth and text limits are libxml2's own (`huge_tree=False`), so they cost nothing.
+`MAX_ATTRIBUTES` an element, at most `MAX_NAMESPACES` in scope. Depth and text limits are libxml2's own
+(`huge_tree=False`), so they cost nothing.
 One parser a thread.
 
 A document that breaks off is told apart (`TruncatedXml`): for an answer of the far side it means
@@ -25,6 +26,8 @@ MAX_DOCUMENT_BYTES: Final = 64 * 1024 * 1024
 MAX_DEPTH: Final = 256
 MAX_TEXT_BYTES: Final = 10_000_000
 MAX_ATTRIBUTES: Final = 1000
+MAX_NAMESPACES: Final = 1000
+"""Declarations in scope at one place: libxml2's C14N looks through all of them at every element."""
 MAX_MARKS: Final = 3_000_000
 """Marks `<` in one document. A tree takes some hundred bytes an element, however short its name is."""
 
@@ -34,6 +37,7 @@ _ENCODINGS: Final = frozenset(
 _PROLOG_DOCTYPE: Final = re.compile(rb"\A(?:\xef\xbb\xbf)?(?>\s|<\?.*?\?>|<!--.*?-->)*+<!DOCTYPE", re.DOTALL)
 _ROOT_NAME: Final = re.compile(r"\A\ufeff?(?>\s|<\?.*?\?>|<!--.*?-->)*+<([^\s/>!?]+)", re.DOTALL)
 _AFTER_ROOT: Final = re.compile(r"\s*+(?>\s|<\?.*?\?>|<!--.*?-->)*+\Z", re.DOTALL)
+_END_OF_TAG: Final = re.compile(r"\s*+>")
 _SELF_CLOSED: Final = re.compile(r"<[^<>]*/>")
 # libxml2's C14N sorts attributes in quadratic time: 100,000 of them in 1 MB cost half a minute
 _ATTRIBUTES_CHECKED_FROM_BYTES: Final = 32 * 1024
@@ -81,12 +85,29 @@ def parse(data: bytes, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> etree._Element
         )
     if len(data) > _ATTRIBUTES_CHECKED_FROM_BYTES and _may_have_many_attributes(data) and _MANY_ATTRIBUTES(root):
         raise MalformedXml(f"У одного элемента больше {MAX_ATTRIBUTES} атрибутов: такой документ не принимается.")
+    if len(data) > _ATTRIBUTES_CHECKED_FROM_BYTES and _may_have_many_namespaces(data) and _has_many_namespaces(root):
+        raise MalformedXml(
+            f"В документе действует больше {MAX_NAMESPACES} пространств имён сразу: такой документ не принимается."
+        )
     return root
 
 
 def _may_have_many_attributes(data: bytes) -> bool:
     """A cheap look at the octets that spares most documents the look at the tree."""
     return data[:2] in _UTF16_MARKS or b"\x00" in data[:8] or _LONG_TAG.search(data) is not None
+
+
+def _may_have_many_namespaces(data: bytes) -> bool:
+    return data[:2] in _UTF16_MARKS or b"\x00" in data[:8] or data.count(b"xmlns") > MAX_NAMESPACES
+
+
+def _has_many_namespaces(root: etree._Element) -> bool:
+    in_scope = 0
+    for event, _ in etree.iterwalk(root, events=("start-ns", "end-ns")):
+        in_scope += 1 if event == "start-ns" else -1
+        if in_scope > MAX_NAMESPACES:
+            return True
+    return False
 
 
 def _parser() -> etree.XMLParser:
@@ -174,10 +195,9 @@ def _broken_off(data: bytes) -> bool:
     if name is None:
         return True
     end = text.rfind(f"</{name[1]}")
+    # The sender's name is no part of a pattern: compiled ones are remembered, and his names are as long as he likes.
     closing = (
-        re.compile(rf"</{re.escape(name[1])}\s*>").match(text, end)
-        if end >= 0
-        else _SELF_CLOSED.match(text, name.start(1) - 1)
+        _END_OF_TAG.match(text, end + 2 + len(name[1])) if end >= 0 else _SELF_CLOSED.match(text, name.start(1) - 1)
     )
     return closing is None or _AFTER_ROOT.match(text, closing.end()) is None
 

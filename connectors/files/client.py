@@ -14,7 +14,8 @@ from typing import BinaryIO, Final, Literal, Protocol
 BLOCK_BYTES: Final = 256 * 1024
 LIST_MOST: Final = 200_000
 """Entries of a folder that are looked at."""
-LISTING_MOST_BYTES: Final = 64 * 1024 * 1024
+LISTING_MOST_BYTES: Final = 32 * 1024 * 1024
+LINE_MOST_BYTES: Final = 4096
 
 What = Literal["file", "folder", "link", "other"]
 

@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import contextlib
 import ftplib
+import io
+import itertools
 import re
 import socket
 import ssl
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import BinaryIO, Final
 
 from connectors.files import ftp_listing
-from connectors.files.client import BLOCK_BYTES, LIST_MOST, LISTING_MOST_BYTES, Absent, Entry, Refused
+from connectors.files.client import BLOCK_BYTES, LINE_MOST_BYTES, LIST_MOST, LISTING_MOST_BYTES, Absent, Entry, Refused
 from core.errors import ConfigError, Unavailable
 
 _REPLY_MOST_LINES: Final = 1000
@@ -136,7 +138,7 @@ class FtpClient:
         if self._facts:
             lines = self._lines("MLSD")
             found = [ftp_listing.of_facts(line, self._encoding) for line in lines]
-            return [one for one in found if one is not None][:LIST_MOST]
+            return [one for one in found if one is not None]
         entries, strange = ftp_listing.of_list(self._lines("LIST"), self._encoding)
         if strange and not entries:
             raise Unavailable(
@@ -144,11 +146,9 @@ class FtpClient:
                 detail=strange[0][:200].decode("latin-1"),
             )
         if self._list_only:
-            return entries[:LIST_MOST]
+            return entries
         # LIST shows minutes: size and time to the second are asked of the files that matter (`stat`).
-        return [
-            Entry(one.name, one.raw, one.what, one.size_bytes, None, "", one.problem) for one in entries[:LIST_MOST]
-        ]
+        return [replace(one, mark="") for one in entries]
 
     def stat(self, folder: str, name: str) -> Entry:
         self._enter(folder)
@@ -282,19 +282,20 @@ class FtpClient:
 
     def _lines(self, command: str) -> list[bytes]:
         self._as("A")
-        blocks, size = [], 0
+        text = io.BytesIO()
         with self._transfer(command) as data:
             while block := self._received(data):
-                blocks.append(block)
-                size += len(block)
-                if size > LISTING_MOST_BYTES:
+                text.write(block)
+                if text.tell() > LISTING_MOST_BYTES:
                     raise Unavailable(
                         f"Список файлов на {self._where} слишком велик: пусть владелец сервера разберёт папку"
                     )
             self._end(data)
         with self._translated():
             self._ftp.voidresp()
-        return [line.removesuffix(b"\r") for line in b"".join(blocks).split(b"\n") if line.strip()]
+        text.seek(0)
+        lines = (line.removesuffix(b"\n").removesuffix(b"\r") for line in text if len(line) <= LINE_MOST_BYTES)
+        return list(itertools.islice((line for line in lines if line.strip()), LIST_MOST))
 
     def _command(self, line: str) -> str:
         with self._translated():

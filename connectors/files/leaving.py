@@ -17,7 +17,7 @@ from datetime import datetime
 import structlog
 
 from connectors.files.client import Absent, Client, Entry, Refused
-from connectors.files.names import before_taken, stamped, taken
+from connectors.files.names import NAME_MOST_BYTES, before_taken, shortened, stamped, taken
 from connectors.files.settings import Inbox
 from core.crashpoints import crash_point
 from core.errors import Retryable
@@ -38,6 +38,8 @@ class Leaving:
         """After the commit; False: it has changed and stays. One that is gone is fine. Raises Retryable."""
         if self._inbox.done == "delete":
             to = self._inbox.folder, taken(one.name)
+            if len(to[1].encode(self._encoding)) > NAME_MOST_BYTES:
+                to = self._inbox.done_folder, self._stamped(one.name)
             left = self._left(client, one, sha256, to)
             if left:
                 with contextlib.suppress(Absent):
@@ -54,7 +56,7 @@ class Leaving:
         if left:
             text = f"{one.name}\r\n{reason}\r\n".encode("utf-8-sig")
             try:
-                client.write(folder, f"{name[:200]}.reason.txt", io.BytesIO(text))
+                client.write(folder, shortened(name, self._encoding) + ".reason.txt", io.BytesIO(text))
             except (Absent, Refused) as error:  # the journal has the reason
                 _log.warning("reason not written beside a bad file", folder=folder, detail=str(error))
         _RENAMED()

@@ -76,6 +76,11 @@ def stamped(name: str, encoding: str, now: datetime) -> str:
     return stamp + name.encode(encoding)[-room:].decode(encoding, "ignore")
 
 
+def shortened(name: str, encoding: str) -> str:
+    """Its beginning, so that a suffix fits behind it."""
+    return name.encode(encoding)[:OWN_MOST_BYTES].decode(encoding, "ignore")
+
+
 def taken(name: str) -> str:
     """The hidden name of a file that is about to be deleted."""
     return f".{name}.{secrets.token_hex(6)}.taken"

@@ -11,10 +11,8 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from connectors.files.client import Absent, Client, Refused
-from connectors.files.ftp import FtpAddress, FtpClient
 from connectors.files.local import LocalClient
 from connectors.files.settings import Settings
-from connectors.files.sftp import SftpAddress, SftpClient, read_key
 from core.errors import ConfigError
 
 _SURE_S: Final = 5.0
@@ -87,6 +85,8 @@ def _dialler(settings: Settings) -> Callable[[], Client]:
         return lambda: LocalClient(settings.path, settings.encoding)
     password = _password(settings)
     if settings.scheme == "sftp":
+        from connectors.files.sftp import SftpAddress, SftpClient, read_key  # brings megabytes of libraries along
+
         server = SftpAddress(
             settings.host,
             settings.port,
@@ -100,6 +100,8 @@ def _dialler(settings: Settings) -> Callable[[], Client]:
             settings.answer_timeout_s,
         )
         return lambda: SftpClient(server)
+    from connectors.files.ftp import FtpAddress, FtpClient
+
     address = FtpAddress(
         settings.host,
         settings.port,

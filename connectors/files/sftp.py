@@ -18,10 +18,9 @@ from paramiko.sftp import CMD_CLOSE, CMD_HANDLE, CMD_NAME, CMD_OPENDIR, CMD_READ
 
 from connectors.files.client import BLOCK_BYTES, LIST_MOST, Absent, Entry, Refused, What
 from connectors.files.names import judge
+from connectors.files.sftp_window import Window
 from core.errors import ConfigError, Unavailable
 
-_AHEAD_MOST: Final = 32
-"""Requests of 32 KB that are under way while a file is read."""
 _FAILURES: Final = (paramiko.SSHException, OSError, EOFError, ValueError, LookupError, AttributeError)
 
 
@@ -127,25 +126,25 @@ class SftpClient:
             file = self._sftp.open(self._path(folder, name), "rb")
         with file:
             with self._translated():
-                file.prefetch(max_concurrent_requests=_AHEAD_MOST)
+                blocks = Window(self._sftp, file).blocks(file.stat().st_size or 0)
             while True:
                 with self._translated():
-                    block = file.read(BLOCK_BYTES)
-                if not block:
+                    block = next(blocks, None)
+                if block is None:
                     break
                 take(block)
 
     def write(self, folder: str, name: str, content: BinaryIO) -> None:
         with self._translated(writing=True):
             file = self._sftp.open(self._path(folder, name), "wb")
-            file.set_pipelined(True)
         with file:
+            window, offset = Window(self._sftp, file), 0
             while block := content.read(BLOCK_BYTES):
                 with self._translated(writing=True):
-                    file.write(block)
-                    self._confirm(file, _AHEAD_MOST)
+                    window.write(offset, block)
+                offset += len(block)
             with self._translated(writing=True):
-                self._confirm(file, 0)
+                window.finish()
 
     def rename(self, folder: str, name: str, to_folder: str, to_name: str) -> None:
         old, new = self._path(folder, name), self._path(to_folder, to_name)
@@ -195,13 +194,6 @@ class SftpClient:
             self._ssh.close()
 
     # ── how it is said ───────────────────────────────────────────────────────────────────────────────────────────
-
-    def _confirm(self, file: paramiko.SFTPFile, most: int) -> None:
-        """Wait until at most so many writes are unanswered. paramiko's `close` forgets them, failures and all, and a
-        failed write in the middle is a hole that no size shows."""
-        waiting = file._reqs  # type: ignore[attr-defined]
-        while len(waiting) > most:
-            self._sftp._read_response(waiting.popleft())  # type: ignore[attr-defined]
 
     def _read_folder(self, path: bytes) -> list[Entry]:
         """`SFTPClient.listdir_attr` without its decoding of names."""

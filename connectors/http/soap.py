@@ -105,10 +105,15 @@ def read_fault(root: etree._Element) -> tuple[str, str] | None:
     if fault is None:
         return None
     if version == "1.2":
-        code, words = fault.findtext("s:Code/s:Value", "", space), fault.findtext("s:Reason/s:Text", "", space)
+        code, words = _whole(fault.find("s:Code/s:Value", space)), _whole(fault.find("s:Reason/s:Text", space))
     else:
-        code, words = fault.findtext("faultcode", ""), fault.findtext("faultstring", "")
+        code, words = _whole(fault.find("faultcode")), _whole(fault.find("faultstring"))
     return code.strip().rpartition(":")[2].partition(".")[0][:100] or "?", words.strip()[:1000]
+
+
+def _whole(element: etree._Element | None) -> str:
+    """The text of an element: a comment in the middle does not end it."""
+    return "" if element is None else "".join(map(str, element.itertext()))
 
 
 def enveloped(version: str, octets: bytes) -> bytes:

@@ -40,6 +40,8 @@ REMOTE_ADDRESS: Final = "http.remote_address"
 SOAP_ACTION: Final = "http.soap_action"
 """Keys of Message.headers."""
 KEY_MOST: Final = 200
+DISPOSITION_MOST_BYTES: Final = 2000
+"""Of Content-Disposition, that are looked at: `email` reads it in quadratic time."""
 BUSY_PAUSE_S: Final = 5.0
 LARGE_AT_ONCE: Final = 4
 """Bodies beyond bodies.IN_MEMORY_BYTES that may be in memory as a whole at one time."""
@@ -302,12 +304,17 @@ def _attachment(headers: Headers, content: Callable[[], BufferedIOBase]) -> Atta
 
 def _file_name(disposition: bytes) -> str:
     """The last part of the name that the client gives its content: it is shown, and never a path of ours."""
+    disposition = disposition[:DISPOSITION_MOST_BYTES]
     try:
         text = disposition.decode()
     except UnicodeDecodeError:
         text = disposition.decode("cp1251", "replace")
     mail = Mail()
     mail["content-disposition"] = text.replace("\r", " ").replace("\n", " ")
-    name = PurePosixPath((mail.get_filename() or "").replace("\\", "/")).name
+    try:
+        given = mail.get_filename() or ""
+    except (ValueError, TypeError):  # what `email` says to a wrong number or character set (RFC 2231)
+        given = ""
+    name = PurePosixPath(given.replace("\\", "/")).name
     name = "".join(sign for sign in name if sign.isprintable())[:200].strip()
     return name if name.strip(".") else "body"

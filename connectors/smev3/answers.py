@@ -31,6 +31,7 @@ _UUID: Final = rb"[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0
 _CLAIMED_ID: Final = re.compile(rb"<(?:[A-Za-z_][\w.-]{0,40}:)?MessageId\s*>\s*(" + _UUID + rb")\s*<")
 _VALUE_MOST_CHARACTERS: Final = 1000
 _ERRORS_MOST: Final = 20
+_PUT_BACK_MOST_BYTES: Final = xml.MAX_DOCUMENT_BYTES
 
 
 class Refused(Exception):
@@ -134,13 +135,21 @@ def only_signature(box: etree._Element) -> etree._Element:
 def put_back(element: etree._Element, parts: Mapping[str, bytes]) -> None:
     """Replace each `xop:Include` below `element` by the base64 of its MIME part, in place (FACTS §3.4).
 
-    The digest is of the text, whatever the transport did with it. Raises SchemaViolation for a missing part.
+    The digest is of the text, whatever the transport did with it. Raises SchemaViolation for a missing part, and when
+    one small part is named so often that the document would outgrow the memory.
     """
+    left = _PUT_BACK_MOST_BYTES
     for include in list(element.iter(XOP_INCLUDE)):
         name = unquote((include.get("href") or "").removeprefix("cid:"))
         if name not in parts:
             raise SchemaViolation(
                 "Сообщение ссылается на часть, которой нет в ответе СМЭВ: передайте ответ в её поддержку"
+            )
+        left -= len(parts[name])
+        if left < 0:
+            raise SchemaViolation(
+                "Сообщение ссылается на свои части столько раз, что не помещается в память: передайте ответ СМЭВ "
+                "в её поддержку"
             )
         parent = include.getparent()
         assert parent is not None

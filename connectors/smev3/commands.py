@@ -137,7 +137,7 @@ def verify(
         for number, finding in enumerate(findings, 1):
             typer.echo(f"Подпись {number}")
             for line in finding.lines():
-                typer.echo(f"  {line}")
+                typer.echo(f"  {printing.harmless(line)}")
         typer.echo(_summary(findings, repeated) or "Все подписи верны криптографически.")
     if not ok:
         raise typer.Exit(EXIT_BAD_SIGNATURE)

@@ -210,7 +210,7 @@ def _status(status: etree._Element) -> Reply:
             case "StatusDescription":
                 text = words(child)
             case "StatusParameter":
-                pair = {local(item): item.text or "" for item in elements(child)}
+                pair = {local(item): words(item) for item in elements(child)}
                 parameters[pair.get("Key", "")] = pair.get("Value", "")
     return Reply(Outcome.STATUS, (code,), (text,), parameters)
 

@@ -11,6 +11,9 @@ from typing import Final
 PARTS_MOST: Final = 1000
 """A body of more parts is refused: no list of the service holds more."""
 
+CONTENT_TYPE_MOST: Final = 2000
+"""Characters of the header that are looked at: `email` reads it in quadratic time."""
+
 _HEADER: Final = re.compile(rb"^([A-Za-z-]+):[ \t]*((?:[^\r\n]|\r?\n[ \t])*)", re.MULTILINE)
 
 
@@ -25,11 +28,13 @@ def split(body: bytes, content_type: str) -> tuple[bytes, dict[str, bytes]]:
     lacks the closing boundary: its outcome is unknown.
     """
     header = MimeHeaders()
-    header["Content-Type"] = content_type
-    boundary = header.get_param("boundary")
+    header["Content-Type"] = content_type[:CONTENT_TYPE_MOST]
+    try:
+        boundary, start = header.get_param("boundary"), header.get_param("start")
+    except (ValueError, TypeError):  # what `email` says to a numbered parameter with a wrong number
+        raise Broken("заголовок Content-Type не читается") from None
     if not isinstance(boundary, str) or not boundary:
         raise Broken("в заголовке Content-Type нет boundary")
-    start = header.get_param("start")
     wanted = start.strip("<>") if isinstance(start, str) else ""
 
     mark = b"--" + boundary.encode("latin-1", "replace")

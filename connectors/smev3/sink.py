@@ -7,7 +7,6 @@ success (FACTS §5).
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Callable
@@ -243,7 +242,7 @@ def _made_at(prepared: Prepared) -> float:
 def _reply(message: Message) -> Reply:
     try:
         return Reply.from_body(message.body)
-    except (ValueError, KeyError, TypeError, json.JSONDecodeError):
+    except SchemaViolation:
         raise Permanent(
             "Тело отказа или состояния не читается: составляйте их через connectors.smev3.messages.refusal и status"
         ) from None

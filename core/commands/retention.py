@@ -142,7 +142,10 @@ def _show(found: dict[str, Any]) -> None:
             ("Вложения", disk.size(found["blob_bytes"])),
             ("Отведено всего", disk.size(budget) if budget else "без ограничения (disk_budget_bytes)"),
             *(
-                (f"Диск: {one['holds']}", f"свободно {disk.size(one['free_bytes'])} из {disk.size(one['bytes'])}, {one['path']}")
+                (
+                    f"Диск: {one['holds']}",
+                    f"свободно {disk.size(one['free_bytes'])} из {disk.size(one['bytes'])}, {one['path']}",
+                )
                 for one in found["volumes"]
             ),
             ("Приём остановится при", f"{disk.size(found['free_least_bytes'])} свободных (disk_free_least_bytes)"),
@@ -164,7 +167,8 @@ def _forecast(found: Forecast | None, left_bytes: int | None) -> str:
         return f"ещё не накоплен (нужно {disk.FORECAST_LEAST_H} ч работы)"
     if found.days_left is None:
         return "места занято не прибавляется" if found.bytes_a_day < 1 else f"{disk.size(found.bytes_a_day)} в сутки"
-    return f"{disk.size(found.bytes_a_day)} в сутки; места ({disk.size(left_bytes or 0)}) хватит на {found.days_left:.0f} дн"
+    left = disk.size(left_bytes or 0)
+    return f"{disk.size(found.bytes_a_day)} в сутки; места ({left}) хватит на {found.days_left:.0f} дн"
 
 
 def _last(found: dict[str, Any] | None) -> str:

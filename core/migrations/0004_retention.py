@@ -49,7 +49,8 @@ def upgrade() -> None:
                  OLD.accepted_at)
             AND bus.gives_way(OLD.body, OLD.body_payload, NEW.body, NEW.body_payload)
             AND bus.gives_way(OLD.received, OLD.received_payload, NEW.received, NEW.received_payload)
-            AND jsonb_path_query_array(NEW.attachments, '$[*].name') = jsonb_path_query_array(OLD.attachments, '$[*].name')
+            AND jsonb_path_query_array(NEW.attachments, '$[*].name')
+                = jsonb_path_query_array(OLD.attachments, '$[*].name')
         THEN RETURN NEW; END IF;
         RAISE EXCEPTION 'bus.message is append-only';
     END $$;

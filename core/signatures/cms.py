@@ -18,6 +18,9 @@ from core.signatures.keys import Identity
 from core.signatures.libcrypto import Libcrypto, as_path, libcrypto
 
 MAX_CMS_BYTES: Final = 4 * 1024 * 1024
+MAX_SIGNERS: Final = 20
+MAX_CERTIFICATES: Final = 100
+"""Every signer is compared with every certificate: a megabyte of thousands of both would cost a minute."""
 # CMS_* flags of <openssl/cms.h>
 _DETACHED: Final = 0x40
 _BINARY: Final = 0x80
@@ -75,6 +78,8 @@ def verify_detached(data: bytes | Path, cms: bytes) -> CmsReport:
     if infos == ffi.NULL or lib.OPENSSL_sk_num(infos) < 1:
         lib.ERR_clear_error()
         raise SignatureRejected("В файле подписи нет ни одной подписи: нужен CMS SignedData.")
+    if lib.OPENSSL_sk_num(infos) > MAX_SIGNERS:
+        raise SignatureRejected(f"В файле больше {MAX_SIGNERS} подписей: такой не принимается.")
     if lib.CMS_is_detached(info) != 1:
         return CmsReport(False, (), "Подпись содержит данные внутри себя: нужна открепленная подпись.")
     enclosed = _enclosed(crypto, info)
@@ -114,6 +119,8 @@ def _enclosed(crypto: Libcrypto, info: Any) -> tuple[Certificate, ...]:
         for index in range(lib.OPENSSL_sk_num(stack))
     ]
     lib.OPENSSL_sk_free(stack)
+    if len(pointers) > MAX_CERTIFICATES:
+        raise SignatureRejected(f"В файле подписи больше {MAX_CERTIFICATES} сертификатов: такой не принимается.")
     return tuple(Certificate.from_der(crypto.der(lib.i2d_X509, pointer)) for pointer in pointers)
 
 

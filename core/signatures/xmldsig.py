@@ -25,7 +25,7 @@ from core.errors import SignatureRejected
 from core.signatures.certificate import Certificate
 from core.signatures.keys import Identity
 from core.signatures.provider import digest, digest_method, provider_of, signature_method
-from core.signatures.smev_transform import TRANSFORM_URI, Escaping, canonical, transform_canonical
+from core.signatures.smev_transform import TRANSFORM_URI, Escaping, Untransformable, canonical, transform_canonical
 
 DS: Final = "http://www.w3.org/2000/09/xmldsig#"
 EXCLUSIVE: Final = "http://www.w3.org/2001/10/xml-exc-c14n#"
@@ -239,7 +239,8 @@ def examine(
     """
     signatures = signatures_in(root)
     ids = ids_in(root) if len(signatures) > 1 else None
-    left = MAX_COVERAGE * len(etree.tostring(root)) if len(signatures) > MAX_COVERAGE else None
+    whole = len(etree.tostring(root)) if len(signatures) > MAX_COVERAGE else 0
+    left = MAX_COVERAGE * whole or None
     for signature in signatures:
         finding: Verified | SignatureRejected
         try:
@@ -247,8 +248,9 @@ def examine(
         except SignatureRejected as error:
             finding = error
         yield signature, finding
-        if left is not None and isinstance(finding, Verified):
-            left -= len(finding.octets)
+        if left is not None and isinstance(finding, Verified | Untransformable):
+            # What could not be transformed was read as a whole all the same.
+            left -= len(finding.octets) if isinstance(finding, Verified) else whole
             if left < 0:
                 raise SignatureRejected("Подписи документа охватывают его слишком много раз: такой не принимается.")
 

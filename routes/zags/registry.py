@@ -43,12 +43,12 @@ def split(notice: etree._Element, ctx: Context) -> Iterator[Message]:
         if content is None:  # the schema has seen it; this is for a document validated by somebody's own schema
             raise SchemaViolation("В реестровой записи нет содержимого (RecordContent): запросите рассылку повторно")
         count += 1
-        record_id = record.findtext(f"{{{DIRECTIVE}}}RecordId") or str(count)
+        record_id = _whole(record.find(f"{{{DIRECTIVE}}}RecordId")) or str(count)
         yield Message(
             kind=str(content.tag),
             body=etree.tostring(content, encoding="UTF-8", with_tail=False),
             key=person_key(content),
-            headers={**ctx.message.headers, RECORD_ID: record_id.strip(), NOTICE_ID: str(ctx.message.id)},
+            headers={**ctx.message.headers, RECORD_ID: record_id, NOTICE_ID: str(ctx.message.id)},
             attachments=tuple(fetched.get(one.name, one) for one in _attachments(record)),
             cause=ctx.message.id,
         )
@@ -62,7 +62,7 @@ def person_key(record: etree._Element) -> str:
         return ""
     parent = name.getparent()
     birth = next((one for tag in _DATES if parent is not None and (one := parent.find(tag)) is not None), None)
-    parts = [part.text or "" for part in name.iterchildren("{*}*")]
+    parts = [_whole(part) for part in name.iterchildren("{*}*")]
     day = [] if birth is None else [str(text).strip() for text in birth.itertext("{*}*")]
     return hashed(*parts, "-".join(day))
 
@@ -100,9 +100,14 @@ def is_test(ctx: Context) -> bool:
     return True
 
 
+def _whole(element: etree._Element | None) -> str:
+    """The text of an element: a comment in the middle does not end it."""
+    return "" if element is None else "".join(map(str, element.itertext())).strip()
+
+
 def _attachments(record: etree._Element) -> Iterator[Attachment]:
     for header in record.iter(f"{{{BASIC}}}AttachmentHeader", f"{{{BASIC}}}RefAttachmentHeader"):
-        values = {etree.QName(child).localname: (child.text or "").strip() for child in header}
+        values = {etree.QName(child).localname: _whole(child) for child in header.iterchildren("*")}
         name = values.pop("contentId", "") or values.pop("uuid", "")
         if name:
             yield Attachment(name, values.pop("MimeType", "application/octet-stream"), headers=values)

@@ -22,7 +22,7 @@ from simulators.smev3.control import SimulatorControl
 
 MODULES: Final = ("simulators.crashes.routes",)
 SOAP_POINTS: Final = ("http.read", "http.accepted", "http.answered_us")
-FILES_POINTS: Final = ("files.read", "files.renamed", "files.uploaded", "files.published")
+FILES_POINTS: Final = ("files.read", "files.renamed", "files.uploaded", "files.registered", "files.published")
 """Crash points that a connector has of its own."""
 MESSAGES: Final = 6
 EPGU: Final = "EPGU01"

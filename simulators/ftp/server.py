@@ -192,11 +192,11 @@ class _Cutting:
         return True
 
 
-class _PlainData(_Cutting, DTPHandler):
+class _PlainData(_Cutting, DTPHandler):  # type: ignore[misc]
     pass
 
 
-class _SecureData(_Cutting, TLS_DTPHandler):
+class _SecureData(_Cutting, TLS_DTPHandler):  # type: ignore[misc]
     pass
 
 

@@ -12,6 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import paramiko
+from paramiko.common import (
+    AUTH_FAILED,
+    AUTH_SUCCESSFUL,
+    OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED,
+    OPEN_SUCCEEDED,
+)
 from paramiko.sftp import SFTP_FAILURE, SFTP_NO_SUCH_FILE, SFTP_OK, SFTP_PERMISSION_DENIED
 
 from simulators.ftp.mischief import Mischief
@@ -107,15 +113,15 @@ class _Door(paramiko.ServerInterface):
         wanted = (self._simulator.user, self._simulator.password)
         refused = self._simulator.mischief.next("PASS") is not None
         good = bool(password) and (username, password) == wanted and not refused
-        return paramiko.AUTH_SUCCESSFUL if good else paramiko.AUTH_FAILED
+        return AUTH_SUCCESSFUL if good else AUTH_FAILED
 
     def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
         good = username == self._simulator.user and key == self._simulator.client_key
-        return paramiko.AUTH_SUCCESSFUL if good else paramiko.AUTH_FAILED
+        return AUTH_SUCCESSFUL if good else AUTH_FAILED
 
     def check_channel_request(self, kind: str, chanid: int) -> int:  # noqa: ARG002
         allowed = kind == "session"
-        return paramiko.OPEN_SUCCEEDED if allowed else paramiko.OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED
+        return OPEN_SUCCEEDED if allowed else OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED
 
     def get_allowed_auths(self, username: str) -> str:  # noqa: ARG002
         return "password,publickey"
@@ -169,7 +175,7 @@ class _Folder(paramiko.SFTPServerInterface):
         return self._done("lstat", lambda: paramiko.SFTPAttributes.from_stat(os.lstat(self._real(path))))
 
     def open(self, path: str, flags: int, attr: paramiko.SFTPAttributes) -> Any:  # noqa: ARG002
-        def work() -> paramiko.SFTPHandle:
+        def work() -> _File:
             file = os.open(self._real(path), flags, 0o666)
             handle = _File(self._simulator.mischief, flags)
             mode = "wb" if flags & os.O_WRONLY else "rb"
@@ -215,6 +221,9 @@ class _Folder(paramiko.SFTPServerInterface):
 
 
 class _File(paramiko.SFTPHandle):
+    readfile: Any
+    writefile: Any
+
     def __init__(self, mischief: Mischief, flags: int) -> None:
         super().__init__(flags)
         self._mischief = mischief
@@ -222,7 +231,7 @@ class _File(paramiko.SFTPHandle):
     def read(self, offset: int, length: int) -> Any:
         return SFTP_FAILURE if self._mischief.next("read") else super().read(offset, length)
 
-    def write(self, offset: int, data: bytes) -> Any:
+    def write(self, offset: int, data: Any) -> Any:
         return SFTP_FAILURE if self._mischief.next("write") else super().write(offset, data)
 
     def stat(self) -> Any:

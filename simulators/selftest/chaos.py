@@ -13,7 +13,6 @@ from pathlib import Path
 from rich.console import Console
 
 from core.database import Database
-from core.discovery import connector_types
 from simulators.selftest.checker import Evidence, check
 from simulators.selftest.evidence import gather, wait_settled
 from simulators.selftest.files import FileTraffic
@@ -70,7 +69,7 @@ def shape_of(seed: int, *, cluster: bool | None) -> Shape:
     """What the seed leaves to chance, as far as this machine can: RabbitMQ or not, and the way of the files."""
     if cluster is None:
         cluster = shutil.which("erl") is not None and random.Random(f"shape/{seed}").random() < 0.5
-    return Shape(cluster=cluster, files="folder" if "files" in connector_types() else "")
+    return Shape(cluster=cluster, files=random.Random(f"files/{seed}").choice(("folder", "ftp")))
 
 
 def _settle(console: Console, world: World, shape: Shape) -> bool:

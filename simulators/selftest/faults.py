@@ -32,6 +32,8 @@ class Fault(ABC):
 
     def __init__(self, target: str, number: int) -> None:
         self.target = target
+        self.struck_at = 0.0
+        """When it really struck, seconds since the epoch, where that is later than the beginning of `apply`."""
         self.dice = random.Random(number)
 
     @abstractmethod

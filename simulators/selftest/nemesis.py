@@ -75,6 +75,7 @@ class Nemesis:
         struck.began = time.time()
         try:
             struck.text = fault.apply(self._scene)
+            struck.began = fault.struck_at or struck.began
             self._say(struck)
             self._stopping.wait(planned.for_s)
             fault.undo(self._scene)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from simulators.partner.partner import Trouble
-from simulators.selftest.faults import Fault, known
+from simulators.selftest.faults import Fault, Nothing, known
 from simulators.selftest.proxy import KINDS, Break
 
 if TYPE_CHECKING:
+    from simulators.ftp.server import FtpSimulator
     from simulators.selftest.scene import Scene
     from simulators.selftest.world import Shape
 
@@ -98,11 +99,60 @@ def _declare(broken: str) -> None:
         def targets(cls, shape: Shape) -> tuple[str, ...]:
             return shape.intakes
 
-    BeforePartner.broken = BeforeIntake.broken = broken
+    @known
+    class BeforeFiles(_Broken):
+        kind, title, span_s = f"ftp-{broken}", f"сеть до FTP: {KINDS[broken]}", (1.0, 4.0)
+
+        @classmethod
+        def targets(cls, shape: Shape) -> tuple[str, ...]:
+            return ("ftp",) if shape.files == "ftp" else ()
+
+    BeforePartner.broken = BeforeIntake.broken = BeforeFiles.broken = broken
 
 
 for _name in KINDS:
     _declare(_name)
+
+
+class _OfFtp(Fault):
+    @classmethod
+    def targets(cls, shape: Shape) -> tuple[str, ...]:
+        return ("",) if shape.files == "ftp" else ()
+
+    def server(self, scene: Scene) -> FtpSimulator:
+        assert scene.world.file_server is not None, "only with FTP"
+        return scene.world.file_server
+
+
+@known
+class FtpAway(_OfFtp):
+    kind, title, span_s = "ftp-away", "сервер FTP остановлен и запущен", (0.5, 3.0)
+    group, alone = "ftp", True
+
+    def apply(self, scene: Scene) -> str:
+        self.server(scene).stop()
+        return ""
+
+    def undo(self, scene: Scene) -> None:
+        self.server(scene).start()
+
+
+@known
+class FtpWrong(_OfFtp):
+    """One command goes wrong: refused, its answer lost after it was done, or its transfer cut."""
+
+    kind, title, weight = "ftp-wrong", "сервер FTP ошибается", 3
+
+    def apply(self, scene: Scene) -> str:
+        command = self.dice.choice(("STOR", "RETR", "RNTO", "RNFR", "MLSD", "PASV", "EPSV", "PASS", "DELE", "*"))
+        times = self.dice.randint(1, 3)
+        how: dict[str, Any] = self.dice.choice([{"done": True}, {"reply": "451 Try later"}, {}, {"delay_s": 6.0}])
+        if command in ("STOR", "RETR") and self.dice.random() < 0.5:
+            how = {"after": self.dice.randint(0, 200)}
+        self.server(scene).mischief.arm(command, times=times, **how)
+        words = {"done": "выполнено, ответ потерян", "reply": "отказ 451", "delay_s": "ответ через 6 с"}
+        words["after"] = "передача оборвана"
+        return f"{command} ×{times}: {words[next(iter(how))] if how else 'соединение закрыто'}"
 
 
 @known
@@ -110,7 +160,9 @@ class ResetAll(Fault):
     kind, title = "reset-all", "обрыв (RST) всех открытых соединений"
 
     def apply(self, scene: Scene) -> str:
-        return f"{self.target}: {scene.world.proxies[self.target].reset_all()}"
+        if not (reset := scene.world.proxies[self.target].reset_all()):
+            raise Nothing
+        return f"{self.target}: {reset}"
 
     @classmethod
     def targets(cls, shape: Shape) -> tuple[str, ...]:

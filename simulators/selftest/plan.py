@@ -13,7 +13,7 @@ from simulators.selftest.world import Shape
 
 FIRST_S, LAST_S = 1.5, 2.0
 """Calm at the beginning and at the end."""
-STEP_S = (0.8, 2.0)
+STEP_S = (0.9, 2.2)
 
 
 @dataclass(frozen=True, slots=True)

