@@ -110,7 +110,7 @@ class Reg:
 @contextlib.contextmanager
 def _reg(database_url: str) -> Iterator[Reg]:
     with psycopg.connect(database_url, autocommit=True) as connection:
-        connection.execute(REG.replace("CREATE TABLE", "CREATE TABLE IF NOT EXISTS"))  # type: ignore[arg-type]
+        connection.execute(REG.replace("CREATE TABLE", "CREATE TABLE IF NOT EXISTS"))
         connection.execute("TRUNCATE reg")
         yield Reg(connection)
 

@@ -14,6 +14,7 @@ from console import serving
 from console.app import Console
 from core import logs, settings
 from core.bus import Bus
+from core.processes import settle
 from core.settings import Settings
 
 NAME = ""
@@ -65,6 +66,7 @@ def serve(loaded: Settings, host: str, port: int, *, whole: bool = True) -> None
     with _serving(console, host, port), Bus.open(loaded) as bus:
         bus.start(intake=whole, push=True, work=whole, schedule=whole, processes=loaded.worker_processes)
         console.serve(bus)
+        settle()
         bus.until(stopping)
         bus.stop()
 
@@ -75,6 +77,7 @@ def _part(config: Path | None, data: Path | None, *, work: bool, schedule: bool)
     logs.set_up(loaded.log_level)
     with Bus.open(loaded) as bus:
         bus.start(intake=schedule, work=work, schedule=schedule)
+        settle()
         bus.until(stopping)
 
 

@@ -40,6 +40,8 @@ SPREAD_S = 0.25
 """How often a drain with a full batch calls another worker to help."""
 READY_S, READY_BROKER_S = 5.0, 1.0
 """How long a start waits for signals; a broker that is away keeps nobody from starting."""
+GATHER_S = 0.003
+"""Pause of a drain after a batch that was not full: under load batches get larger, and each costs about the same."""
 STOP_S = 30.0
 GOODBYE_S = 3.0
 """How long the broker is waited for once the last drain has committed."""
@@ -201,6 +203,8 @@ class Drains:
                 self._signals.wake(queue)
             if ended > ends:
                 return True
+            if claimed < size:  # what comes within a moment costs less together
+                self.stopping.wait(GATHER_S)
         return True
 
     def _next_size(self, size: int, claimed: int, taken_s: float) -> int:

@@ -11,7 +11,7 @@ import threading
 from core import logs
 from core.bus import Bus
 from core.errors import BusError
-from core.processes import READY_LINE
+from core.processes import READY_LINE, settle
 from core.settings import Settings
 
 
@@ -31,6 +31,7 @@ def main() -> None:
 def _work(settings: Settings) -> None:
     with Bus.open(settings, declare=False) as bus:
         bus.start(intake=False, work=True, schedule=False)
+        settle()
         sys.stdout.buffer.write(READY_LINE + b"\n")
         sys.stdout.buffer.flush()
         parent_is_gone = threading.Event()

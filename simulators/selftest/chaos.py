@@ -8,12 +8,14 @@ import random
 import shutil
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
 
 from core.database import Database
 from simulators.selftest.checker import Evidence, check
+from simulators.selftest.configured import SETTLE_FILE_S
 from simulators.selftest.evidence import gather, wait_settled
 from simulators.selftest.files import FileTraffic
 from simulators.selftest.load import Load, per_second
@@ -21,7 +23,7 @@ from simulators.selftest.nemesis import Nemesis, Struck
 from simulators.selftest.plan import describe, make_plan
 from simulators.selftest.report import Report
 from simulators.selftest.scene import Scene
-from simulators.selftest.world import SETTLE_FILE_S, Shape, World
+from simulators.selftest.world import Shape, World
 
 PATIENCE_S = 60.0
 """Messages in doubt are repeated for so long after the last fault."""
@@ -97,7 +99,7 @@ def _evidence(world: World, load: Load, files: FileTraffic) -> Evidence:
 
 
 @contextlib.contextmanager
-def _direct(world: World):  # type: ignore[no-untyped-def]
+def _direct(world: World) -> Iterator[Database]:
     database = Database(world.server.direct_url, pool_size=2)
     try:
         yield database
@@ -131,7 +133,7 @@ def _say(console: Console, nemesis: Nemesis, struck: Struck) -> None:
 
 
 @contextlib.contextmanager
-def _news(console: Console, world: World, load: Load):  # type: ignore[no-untyped-def]
+def _news(console: Console, world: World, load: Load) -> Iterator[None]:
     """A line every NEWS_S: how far the load has come."""
     stopping = threading.Event()
 

@@ -53,8 +53,21 @@ class Nemesis:
     def run(self) -> None:
         """Strike everything. Raises TimeoutError when a fault can't be mended."""
         self.began = time.time()
+        threads: list[threading.Thread] = []
+        try:
+            self._strike_all(threads)
+        except BaseException:  # Ctrl+C: nothing may be left to be mended when the world is taken down
+            self._stopping.set()
+            raise
+        finally:
+            ends = time.monotonic() + LATE_S
+            for thread in threads:
+                thread.join(max(0.0, ends - time.monotonic()))
+        if late := [thread.name for thread in threads if thread.is_alive()]:
+            raise TimeoutError(f"not mended: {', '.join(late)}")
+
+    def _strike_all(self, threads: list[threading.Thread]) -> None:
         started = time.monotonic()
-        threads = []
         for planned in self._plan:
             if self._stopping.wait(max(0.0, started + planned.at_s - time.monotonic())):
                 break
@@ -63,11 +76,6 @@ class Nemesis:
             thread = threading.Thread(target=self._strike, args=(struck,), name=planned.kind, daemon=True)
             thread.start()
             threads.append(thread)
-        ends = time.monotonic() + LATE_S
-        for thread in threads:
-            thread.join(max(0.0, ends - time.monotonic()))
-            if thread.is_alive():
-                raise TimeoutError(f"the fault {thread.name} is not mended")
 
     def _strike(self, struck: Struck) -> None:
         planned = struck.planned

@@ -35,7 +35,8 @@ from core.discovery import connector_types
 from core.errors import ConfigError, Unavailable
 from simulators.partner.partner import Partner
 from simulators.selftest import routes
-from simulators.selftest.cargo import FILES, FIRST_QUEUE, PARTNER
+from simulators.selftest.cargo import FILES, PARTNER
+from simulators.selftest.configured import settings_text
 from simulators.selftest.fleet import OMSBUS, Fleet, Member
 from simulators.selftest.proxy import ProxyLoop, TcpProxy
 from simulators.selftest.server import Server, refuse_without_room
@@ -46,49 +47,6 @@ if TYPE_CHECKING:
 _PREFIX: Final = "omsbus-selftest-"
 READY_S = 90.0
 DISK_BYTES, MEMORY_BYTES = 3 * 1024**3, 1024**3
-SETTLE_FILE_S = 1.0
-ANSWER_TIMEOUT_S = 4.0
-
-_CONFIG = """\
-# Written by omsbus selftest.
-workers = 2
-sweep_s = 0.5
-inline_payload_bytes = 4096
-blob_payload_bytes = 32768
-log_level = "WARNING"
-
-[connectors.in]
-type = "http"
-path = "/in"
-open_queues = ["{first}"]
-
-[connectors.{partner}]
-type = "http"
-url = "http://127.0.0.1:{partner_port}/take"
-content_type = "application/json"
-connect_timeout_s = 2.0
-answer_timeout_s = {timeout_s}
-"""
-
-_FILES = """
-[connectors.{files}]
-type = "files"
-url = "{url}"
-connect_timeout_s = 2.0
-answer_timeout_s = 4.0
-{login}
-[connectors.{files}.inbox]
-folder = "inbox"
-pattern = "*.json"
-queue = "{first}"
-settle_s = {settle_s}
-interval_s = 0.5
-done_folder = "done"
-
-[connectors.{files}.outbox]
-folder = "outbox"
-name = "{{external_id}}.json"
-"""
 
 
 class Broker(Protocol):
@@ -268,14 +226,13 @@ class World:
         self.broker.start()
 
     def _write_config(self) -> None:
-        partner_port = self.proxies["partner"].port
-        text = _CONFIG.format(first=FIRST_QUEUE, partner=PARTNER, partner_port=partner_port, timeout_s=ANSWER_TIMEOUT_S)
-        if self.shape.files:
-            url, login = self.inbox.parent.as_uri(), ""
-            if self.file_server is not None:
-                url = f"ftp://127.0.0.1:{self.proxies['ftp'].port}/"
-                login = f'user = "exchange"\npassword_file = "{self._password_file}"\n'
-            text += _FILES.format(files=FILES, url=url, login=login, first=FIRST_QUEUE, settle_s=SETTLE_FILE_S)
+        url = login = ""
+        if self.file_server is not None:
+            url = f"ftp://127.0.0.1:{self.proxies['ftp'].port}/"
+            login = f'user = "exchange"\npassword_file = "{self._password_file}"\n'
+        elif self.shape.files:
+            url = self.inbox.parent.as_uri()
+        text = settings_text(self.proxies["partner"].port, files_url=url, files_login=login)
         (self.home / "omsbus.toml").write_text(text, encoding="utf-8")
 
     def _member(self, name: str) -> Member:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import itertools
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,11 +21,14 @@ from lxml import etree
 
 from connectors.http.connector import Settings as HttpSettings
 from connectors.http.connector import connect
+from connectors.smev3.deliveries import Incoming, Reading, read_delivery
 from console import serving
 from console.app import Console
 from core.bus import Bus
 from core.route import Context, Format, Route
 from core.settings import Settings
+from core.signatures.certificates import Certificate, TrustStore
+from core.signatures.demo_keys import DemoKeys, make_demo_keys
 
 SECRET = "ТАЙНА-9f4c2b"
 _numbers = itertools.count()
@@ -123,6 +128,47 @@ def house(new_database: Callable[[], str], tmp_path_factory: pytest.TempPathFact
                 yield House(url, bus, client, seen)
             server.should_exit = True
             thread.join()
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> DemoKeys:
+    return make_demo_keys(tmp_path_factory.mktemp("keys"), "только для проверок")
+
+
+@pytest.fixture(scope="session")
+def make(keys: DemoKeys) -> Any:
+    """Writes genuine answers of СМЭВ: `Maker` of the connector's own tests."""
+    path = Path(__file__).parents[1] / "connectors" / "smev3" / "conftest.py"
+    spec = importlib.util.spec_from_file_location("tests_of_the_smev3_connector", path)
+    assert spec
+    assert spec.loader
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.Maker(keys)
+
+
+@pytest.fixture(scope="session")
+def reading(keys: DemoKeys) -> Reading:
+    """How the connector reads, with the trust of the demo keys."""
+    store = TrustStore.from_directory(keys.trust)
+
+    def trust(certificate: Certificate, chain: tuple[Certificate, ...], /) -> str:
+        found = store.check(certificate, intermediates=chain)
+        return "" if found.trusted else found.reason
+
+    return Reading("smev", trust, trust)
+
+
+@pytest.fixture(scope="session")
+def read(reading: Reading) -> Callable[..., Incoming]:
+    """Reads one answer of СМЭВ in which there is a message."""
+
+    def one(envelope: bytes, **parts: bytes) -> Incoming:
+        incoming = read_delivery(envelope, reading, parts)
+        assert incoming is not None
+        return incoming
+
+    return one
 
 
 def _until(condition: Callable[[], Any], limit_s: float = 20.0) -> None:
