@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from core.database import Database, Driver, driver
+from core.database import Database, Driver, driver, storable
 from core.errors import Permanent
 from core.payloads import REMOVED, PayloadStore
 from core.reading import MESSAGE_COLUMNS, MessageRow, sources
@@ -91,6 +91,7 @@ def find(database: Database, wanted: str) -> UUID:
     An external id may be one that a message came under, or one that it went out under.
     Raises Permanent when there is none or more than one.
     """
+    wanted = storable(wanted)
     with database.transaction() as connection:
         db = driver(connection)
         found = list(dict.fromkeys(_matches(db, wanted.strip())))

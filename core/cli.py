@@ -7,7 +7,7 @@ import sys
 import typer
 
 from core import discovery
-from core.errors import BusError
+from core.errors import BusError, ConfigError
 
 
 def build(wanted: str = "") -> typer.Typer:
@@ -30,6 +30,9 @@ def build(wanted: str = "") -> typer.Typer:
 def main() -> None:
     """Entry point: a bus error is one Russian sentence and exit code 1, never a traceback."""
     try:
+        for number, argument in enumerate(sys.argv[1:], 1):
+            if not argument.isprintable() and any("\ud800" <= sign <= "\udfff" for sign in argument):
+                raise ConfigError(f"Параметр № {number} — не текст в UTF-8: наберите его снова или проверьте LANG")
         build(sys.argv[1] if len(sys.argv) > 1 else "")()
     except BusError as error:
         from core import printing

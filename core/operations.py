@@ -10,7 +10,7 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from core.bus import Bus
-from core.database import Driver, driver
+from core.database import Driver, driver, storable
 from core.declarations import look_for_orphans
 from core.engine import UNKNOWN_QUEUE, order_key
 from core.errors import ConfigError, Permanent
@@ -233,7 +233,7 @@ def _record(bus: Bus, event: Event) -> None:
 def _change(bus: Bus, queue: str, assignment: str, values: tuple[Any, ...]) -> None:
     with bus.database.transaction() as connection:
         row = driver(connection).execute(
-            f"UPDATE bus.queue SET {assignment} WHERE name = %s RETURNING name", (*values, queue)
+            f"UPDATE bus.queue SET {assignment} WHERE name = %s RETURNING name", (*values, storable(queue))
         )
         if row.fetchone() is None:
             raise ConfigError(f"Нет очереди {queue}. Посмотрите список: omsbus queue list")

@@ -13,6 +13,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 
 import structlog
 
@@ -22,6 +23,8 @@ from core.settings import Settings
 READY_S = 60.0
 STOP_S = 30.0
 AGAIN_MOST_S = 30.0
+STEADY_S = 60.0
+"""A child that has lived so long was well: its end is no reason to wait longer than after the first one."""
 READY_LINE = b"ready"
 _log = structlog.get_logger(__name__)
 
@@ -65,10 +68,12 @@ class WorkerProcess:
     def _run(self) -> None:
         failures = 0
         while not self._stopping.is_set():
+            began = time.monotonic()
             self._one_life()
             if self._stopping.is_set():
                 return
-            failures = min(failures + 1, 10)
+            steady = time.monotonic() - began > STEADY_S
+            failures = 1 if steady else min(failures + 1, 10)
             _log.error("worker process ended, starting it again", times=failures)
             self._stopping.wait(min(0.5 * 2**failures, AGAIN_MOST_S))
 

@@ -40,6 +40,8 @@ STUCK_KEYS_MOST: Final = 500
 HOPS_MOST: Final = 4
 """Stretches of keys that a claim looks at before it says that nothing may be claimed."""
 
+_ALL: Final = 2**63 - 1
+
 ANY: Final = None
 PREPARED: Final = True
 NOT_PREPARED: Final = False
@@ -112,7 +114,7 @@ LIMIT %s
 _RUNS = """
 WITH waiting AS (
     SELECT seq, followed, bool_and(state IN ('ready', 'held')) OVER place AS unbroken, row_number() OVER place AS place
-    FROM bus.unfinished(%(queue)s, %(keys)s, %(each)s) WINDOW place AS (PARTITION BY key ORDER BY seq)
+    FROM bus.unfinished(%(queue)s, %(keys)s, %(lasts)s, %(each)s) WINDOW place AS (PARTITION BY key ORDER BY seq)
 ), run AS MATERIALIZED (
     SELECT seq, followed FROM waiting WHERE unbroken ORDER BY place, seq LIMIT %(limit)s
 )
@@ -170,19 +172,24 @@ class _Wanted:
     def rows(self, sql: str, **values: Any) -> list[Row]:
         return self._db.execute(sql.format(**self._words), values | {"queue": self.queue}).fetchall()
 
-    def next_keys(self, after: str, limit: int) -> list[str]:
-        rows = self._db.execute("SELECT key FROM bus.next_keys(%s, %s, %s)", (self.queue, after, limit))
-        return [row[0] for row in rows]
+    def next_keys(self, after: str, limit: int) -> dict[str, int]:
+        """{key: number of its first ready message}"""
+        rows = self._db.execute("SELECT key, seq FROM bus.next_keys(%s, %s, %s)", (self.queue, after, limit))
+        return {row[0]: row[1] for row in rows}
 
-    def runs(self, keys: Sequence[str], most: int, limit: int) -> list[Row]:
-        """Own `most` of these keys, those that nobody has; lock their runs, `limit` messages in all."""
+    def runs(self, keys: dict[str, int], most: int, limit: int) -> list[Row]:
+        """Own `most` of these keys, those that nobody has; lock their runs, `limit` messages in all.
+
+        keys: each with the number of its first ready message.
+        """
         if not keys or most <= 0 or limit <= 0:
             return []
-        owned = [row[0] for row in self._db.execute(_OWN_KEYS, (keys, self.queue, most))]
+        owned = [row[0] for row in self._db.execute(_OWN_KEYS, (list(keys), self.queue, most))]
         if not owned:
             return []
         each = -(-limit // len(owned)) if self._follow else 1
-        return self.rows(_RUNS, keys=owned, each=each, limit=limit)
+        lasts = [keys[key] if each == 1 else _ALL for key in owned]
+        return self.rows(_RUNS, keys=owned, lasts=lasts, each=each, limit=limit)
 
 
 class Queues:
@@ -201,16 +208,17 @@ class Queues:
         wanted = _Wanted(db, queue, only, follow)
         window = 4 * limit + 64
         found = wanted.rows(_NEAR, window=window, limit=limit)
-        many, last, keys, firsts = found[0][:4]
+        many, last, *keyed = found[0][:4]
         keyless = sorted(row[4:] for row in found if row[4] is not None)
         rows: list[Row] = []
+        keys = dict(zip(*keyed, strict=True)) if keyed[0] else {}
         if keys:
             # Both kinds in the order of acceptance; a key that another worker has makes room for the next one.
-            keyed = sum(1 for place, first in enumerate(firsts) if place + bisect(keyless, (first,)) < limit)
-            rows = wanted.runs(keys, keyed, limit - min(len(keyless), limit - keyed))
+            most = sum(1 for place, first in enumerate(keyed[1]) if place + bisect(keyless, (first,)) < limit)
+            rows = wanted.runs(keys, most, limit - min(len(keyless), limit - most))
         rows += keyless[: limit - len(rows)]
         if many == window and len(rows) < limit:
-            rows += self._beyond(wanted, last, set(keys or ()), limit - len(rows))
+            rows += self._beyond(wanted, last, set(keys), limit - len(rows))
         rows.sort(key=itemgetter(0))
         return [self._claimed(db, row) for row in rows]
 
@@ -220,8 +228,8 @@ class Queues:
         for _ in range(HOPS_MOST):
             after = self._next_key.get(wanted.queue, "")
             keys = wanted.next_keys(after, limit)
-            self._next_key[wanted.queue] = keys[-1] if len(keys) == limit else ""
-            new = [key for key in keys if key not in tried]
+            self._next_key[wanted.queue] = [*keys][-1] if len(keys) == limit else ""
+            new = {key: first for key, first in keys.items() if key not in tried}
             tried.update(new)
             rows += wanted.runs(new, len(new), limit - len(rows))
             if len(rows) == limit or (not new and not after):

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from core.database import Database, Driver, driver
+from core.database import Database, Driver, driver, storable
 from core.errors import ConfigError
 
 DEPTH_MOST: Final = 100_000
@@ -154,14 +154,14 @@ def _conditions(db: Driver, wanted: Wanted) -> tuple[list[str], dict[str, Any]]:
             name = column.replace(".", "_")
             # A state stands in the text so that the planner may use the state's own partial index.
             conditions.append(f"{column} = '{value}'" if column == "e.state" else f"{column} = %({name})s")
-            values[name] = value
+            values[name] = storable(value)
     if wanted.external_id:
         # The unique index begins with the source: with every source named it can be used.
         conditions.append("m.external_id = %(external_id)s AND m.source = ANY(%(sources)s)")
-        values |= {"external_id": wanted.external_id, "sources": sources(db)}
+        values |= {"external_id": storable(wanted.external_id), "sources": sources(db)}
     if wanted.reason_like:
         conditions.append("position(lower(%(reason)s) IN lower(e.reason)) > 0")
-        values["reason"] = wanted.reason_like
+        values["reason"] = storable(wanted.reason_like)
     if wanted.before is not None:
         conditions.append("e.seq < %(before)s")
         values["before"] = wanted.before

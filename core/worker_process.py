@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -32,8 +33,8 @@ def _work(settings: Settings) -> None:
     with Bus.open(settings, declare=False) as bus:
         bus.start(intake=False, work=True, schedule=False)
         settle()
-        sys.stdout.buffer.write(READY_LINE + b"\n")
-        sys.stdout.buffer.flush()
+        with contextlib.suppress(BrokenPipeError):  # the parent is gone already: seen below
+            os.write(1, READY_LINE + b"\n")
         parent_is_gone = threading.Event()
         threading.Thread(target=_watch, args=(parent_is_gone,), daemon=True).start()
         bus.until(parent_is_gone)

@@ -58,12 +58,12 @@ def upgrade() -> None:
         FOR UPDATE OF e SKIP LOCKED;
     END $$;
 
-    -- The next keys of a queue that have ready messages: one look at the index a key.
-    CREATE FUNCTION bus.next_keys(of_queue text, after text, most bigint) RETURNS TABLE (key text)
+    -- The next keys of a queue that have ready messages, with the first of those: one look at the index a key.
+    CREATE FUNCTION bus.next_keys(of_queue text, after text, most bigint) RETURNS TABLE (key text, seq bigint)
     LANGUAGE plpgsql STABLE ROWS 10 {_PINNED} AS $$ BEGIN
         key := after;
         FOR step IN 1 .. most LOOP
-            SELECT e.key INTO key FROM bus.entry e
+            SELECT e.key, e.seq INTO key, seq FROM bus.entry e
             WHERE e.queue = of_queue AND e.key > next_keys.key AND e.state = 'ready'
             ORDER BY e.key, e.seq LIMIT 1;
             EXIT WHEN NOT FOUND;
@@ -71,21 +71,23 @@ def upgrade() -> None:
         END LOOP;
     END $$;
 
-    -- The first unfinished messages of keys, up to `each` of each. followed: the key has messages that are not ready.
-    CREATE FUNCTION bus.unfinished(of_queue text, keys text[], each bigint)
+    -- The first unfinished messages of keys, up to `each` of each, none after `last` (the index reads a page of a long
+    -- key at once, unless it is told where to end). followed: the key has messages that are not ready.
+    CREATE FUNCTION bus.unfinished(of_queue text, keys text[], lasts bigint[], each bigint)
     RETURNS TABLE (seq bigint, key text, state text, followed boolean)
     LANGUAGE plpgsql STABLE ROWS 10 {_PINNED} AS $$ BEGIN RETURN QUERY
-        SELECT w.seq, k, w.state, w.followed FROM unnest(keys) AS k CROSS JOIN LATERAL (
+        SELECT w.seq, k, w.state, w.followed FROM unnest(keys, lasts) AS one (k, last) CROSS JOIN LATERAL (
             SELECT u.seq, u.state, bool_or(u.state <> 'ready') OVER () AS followed FROM (
                 (SELECT e.seq, e.state FROM bus.entry e
-                 WHERE e.queue = of_queue AND e.key BETWEEN k AND k AND e.state = 'ready'
+                 WHERE e.queue = of_queue AND e.key BETWEEN k AND k AND e.state = 'ready' AND e.seq <= last
                  ORDER BY e.key, e.seq LIMIT each)
                 UNION ALL
                 (SELECT e.seq, e.state FROM bus.entry e
                  WHERE e.queue = of_queue AND e.key BETWEEN k AND k AND e.key <> ''
                    AND e.state IN ('held', 'retry', 'quarantined')
                  ORDER BY e.key, e.seq LIMIT each)) AS u
-            ORDER BY u.seq LIMIT each) AS w;
+            ORDER BY u.seq LIMIT each) AS w
+        WHERE w.seq <= last;  -- what lies behind it was not looked at in full
     END $$;
 
     -- The first message of each key that is not ready.

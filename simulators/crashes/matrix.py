@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import itertools
 import os
 import secrets
 import signal
@@ -16,6 +17,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -90,16 +92,18 @@ class World:
     server_url: str
     home: Path
     stack: contextlib.ExitStack
-    numbers: int = 0
+    _numbers: Iterator[int] = field(default_factory=itertools.count, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _smev: SimulatorControl | None = field(default=None, repr=False)
 
-    def database(self) -> str:
-        """URL of an empty migrated database."""
-        self.numbers += 1
-        name = f"crashes_{self.numbers}"
-        with psycopg.connect(self.server_url, autocommit=True) as admin:
+    def cell(self) -> tuple[str, Path]:
+        """(URL of an empty migrated database, an empty folder). Thread-safe."""
+        name = f"cell_{next(self._numbers)}"
+        with self._lock, psycopg.connect(self.server_url, autocommit=True) as admin:
             admin.execute(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE} STRATEGY file_copy")
-        return _url_of(self.server_url, name)
+        folder = self.home / name
+        (folder / "far").mkdir(parents=True)
+        return _url_of(self.server_url, name), folder
 
     def smev(self) -> tuple[SimulatorControl, Path]:
         """The СМЭВ simulator, started once, and the folder of keys."""
@@ -171,9 +175,7 @@ def meanings() -> Mapping[str, str]:
 
 def run(world: World, column: Column, point: str) -> Cell:
     """Play one cell. Raises Unavailable when the bus does not come up again or does not come to rest."""
-    url = world.database()
-    folder = world.home / f"cell-{world.numbers}"
-    (folder / "far").mkdir(parents=True)
+    url, folder = world.cell()
     with column.side(folder / "far") as side, _Bus(url, folder, side) as bus:
         bus.start(point)
         labels = side.offer(bus.url)

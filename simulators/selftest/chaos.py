@@ -14,6 +14,7 @@ from pathlib import Path
 from rich.console import Console
 
 from core.database import Database
+from core.errors import BusError
 from simulators.selftest.checker import Evidence, check
 from simulators.selftest.configured import SETTLE_FILE_S
 from simulators.selftest.evidence import gather, wait_settled
@@ -53,7 +54,11 @@ def run(console: Console, *, seed: int, seconds: float, shape: Shape, command: s
                 files.stop()
             world.heal()
             healed = time.monotonic()
-            world.wait_ready()
+            try:
+                world.wait_ready()
+            except BusError:
+                _keep_logs(console, world)
+                raise
             load.stop(PATIENCE_S)
             report.settled = _settle(console, world, shape)
             report.settle_s = time.monotonic() - healed
@@ -95,7 +100,20 @@ def _evidence(world: World, load: Load, files: FileTraffic) -> Evidence:
     files.note_taken()
     outbox = world.outbox if world.shape.files else None
     with _direct(world) as database:
-        return gather(database, world.home / "data" / "blobs", load.account, world.partner, outbox)
+        evidence = gather(database, world.home / "data" / "blobs", load.account, world.partner, outbox)
+    evidence.standing += _not_taken(load)
+    return evidence
+
+
+def _not_taken(load: Load) -> list[str]:
+    """What a healed bus has not accepted in all that time: the intake stands, however well the rest goes."""
+    left = [one for one in load.account.sent.values() if not one.accepted]
+    told = {"http": "не подтверждены отправителю", "file": "не взяты из входящей папки"}
+    return [
+        f"Приём: и после починки {told[channel]} сообщения {', '.join(f'№ {n}' for n in numbers[:10])}"
+        for channel in told
+        if (numbers := [one.cargo.n for one in left if one.channel == channel])
+    ]
 
 
 @contextlib.contextmanager

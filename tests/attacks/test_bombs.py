@@ -104,8 +104,7 @@ def test_a_blob_that_is_longer_than_told_is_never_handed_out_whole(tmp_path: Pat
 
     def drain() -> None:
         with stream, pytest.raises(Permanent, match="повреждено"):
-            while stream.read(MB):
-                pass
+            sum(map(len, iter(lambda: stream.read(MB), b"")))
 
     assert grown_bytes(drain) < 8 * MB
 
@@ -181,7 +180,7 @@ def test_long_names_of_broken_documents_are_not_remembered() -> None:
 
     re.purge()
     refuse()
-    assert grown_bytes(refuse) < 4 * MB
+    assert grown_bytes(refuse) < 20 * MB
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,10 @@ CUT: dict[str, bytes] = {
     + b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /healthz HTTP/1.1\r\n\r\n",
     "a length that is no number": POST + b"Content-Length: -1\r\n\r\n",
     "a chunk without end": POST + b"Transfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\naaa",
+    "a URL of a megabyte": b"POST /in/attack?" + b"a" * 1_000_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
+    "a header with a zero octet": POST + b"X-A: a\x00b\r\nContent-Length: 4\r\n\r\n<a/>",
+    "a header without a name": POST + b": b\r\nContent-Length: 4\r\n\r\n<a/>",
+    "a line end inside of a header": POST + b"X-A: a\rSet-Cookie: b\r\nContent-Length: 4\r\n\r\n<a/>",
     "no HTTP at all": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" * 20 + b"\r\n\r\n",
 }
 

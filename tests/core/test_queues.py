@@ -132,7 +132,7 @@ def test_every_look_is_served_by_its_own_index_and_sorts_nothing(bus: Any, waiti
         "SELECT * FROM bus.near('t.work', 320)": "entry_ready",
         "SELECT * FROM bus.lock_keyless('t.work', 0, null, 64)": "entry_ready_key",
         "SELECT * FROM bus.next_keys('t.work', 'k1', 64)": "entry_ready_key",
-        "SELECT * FROM bus.unfinished('t.work', '{k1,k2}', 8)": "entry_ready_key",
+        "SELECT * FROM bus.unfinished('t.work', '{k1,k2}', '{30000,30000}', 8)": "entry_ready_key",
         "SELECT bus.ready_behind('t.work', 'k7', 1000, 8)": "entry_ready_key",
         "SELECT * FROM bus.first_stuck('t.work', '{k1,k2}')": "entry_stuck_key",
         "SELECT * FROM bus.next_stuck('', '', 10)": "entry_stuck_key",

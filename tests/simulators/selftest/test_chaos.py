@@ -11,8 +11,10 @@ import pytest
 from typer.testing import CliRunner
 
 from core.cli import build
-from simulators.selftest.chaos import shape_of
+from simulators.selftest.cargo import make
+from simulators.selftest.chaos import _not_taken, shape_of
 from simulators.selftest.fleet import OMSBUS
+from simulators.selftest.load import Load, Sent
 
 HALF_S = 300
 
@@ -29,6 +31,14 @@ def test_without_a_word_what_to_check_it_says_what_there_is() -> None:
     answer = CliRunner().invoke(build(), ["selftest"])
     assert answer.exit_code != 0
     assert "--chaos" in f"{answer.output}{answer.exception}"
+
+
+def test_what_a_healed_bus_did_not_take_is_told() -> None:
+    load = Load([1], seed=1, per_second=1, sinks=())
+    for n, channel, accepted in ((1, "http", 5.0), (2, "http", 0.0), (3, "file", 0.0)):
+        load.account.sent[n] = Sent(make(1, n), 1.0, channel=channel, accepted=accepted)
+    told = _not_taken(load)
+    assert [("№ 2" in one, "№ 3" in one) for one in told] == [(True, False), (False, True)]
 
 
 @pytest.mark.slow
