@@ -27,17 +27,17 @@ from benchmarks.stacks import until
 from core import operations, postgres
 from core.bus import Bus
 from core.message import Message
-from core.route import Format, Route
+from core.route import Context, Format, Route
 from core.settings import Settings
 from simulators.rabbitmq import RabbitNode
 
 NAME: Final = "workers"
 MIN_RATIO: Final = 1.4
 GOAL: Final = "два обработчика на двух ядрах (RabbitMQ, вид сведений с большим счётом): не менее 1,4× против одного"
-MESSAGES: Final = 800
+MESSAGES: Final = 1000
 ROUNDS: Final = 2
 """In turns, one worker and two; of each the better round counts."""
-HASHES: Final = 12_000
+HASHES: Final = 20_000
 START_S: Final = 60.0
 DRAINED_S: Final = 180.0
 
@@ -51,7 +51,7 @@ route = Route(
 
 
 @route.handler
-def count(body: Fields) -> None:
+def count(body: Fields, _context: Context) -> None:
     """Checksums over checksums: each is so short that it is counted under Python's lock."""
     octets = body.act_no.encode()
     for _ in range(HASHES):
@@ -108,7 +108,7 @@ class _Cluster:
             return (_one(db, _HANDLED) - before) / (time.monotonic() - began)
 
     def _fill(self, messages: int) -> None:
-        settings = Settings(data_dir=self._home, route_modules=[__name__], connectors={}, **self._told)
+        settings = Settings(data_dir=self._home, route_modules=[__name__]).model_copy(update=self._told)
         with Bus.open(settings) as bus:
             operations.set_state(bus, route.name, "paused", actor="bench")
             bus.engine.put([Message(kind=route.name, body=document(number)) for number in range(messages)])

@@ -67,9 +67,10 @@ def validate(form: Format, document: etree._Element) -> None:
         return
     errors = list(schema.error_log)  # type: ignore[call-overload]
     first = errors[0]
+    place = _place(document, _path_of(first))
     more = f" и ещё {len(errors) - 1}" if len(errors) > 1 else ""
     raise SchemaViolation(
-        f"Документ не соответствует схеме {form.schema}: строка {first.line}, {_place(document, first.path)}{more}. "
+        f"Документ не соответствует схеме {form.schema}: строка {first.line}, {place}{more}. "
         "Отправитель должен исправить данные и прислать новое сообщение",
         detail="\n".join(f"{e.line}: {e.message}" for e in errors[:20]),
     )
@@ -219,6 +220,14 @@ def _text(element: etree._Element) -> str | None:
             break
         pieces.append(child.tail or "")
     return "".join(pieces)
+
+
+def _path_of(entry: Any) -> str | None:
+    """libxml2 cuts a name with a prefix after 99 octets, also in the middle of a Russian letter."""
+    try:
+        return entry.path  # type: ignore[no-any-return]
+    except UnicodeDecodeError:
+        return None
 
 
 def _place(document: etree._Element, path: str | None) -> str:

@@ -54,6 +54,7 @@ _WANTED: Final = frozenset(
     | {b"idempotency-key", b"x-message-id", b"soapaction", b"host", b"expect"}
 )
 _log = structlog.get_logger(__name__)
+_HOST: Final = re.compile(r"[\w.:\[\]-]{1,200}", re.ASCII)
 _QUOTED: Final = re.compile(r'"((?:[^"\\]|\\["\\])*)"\Z')
 _ESCAPED: Final = re.compile(r"\\(.)")
 _BEARER: Final = b"bearer "
@@ -244,7 +245,9 @@ class HttpIntake:
     def _wsdl(self, scope: Event, headers: Headers, queue: str) -> Answer:
         base = self._settings.public_url.rstrip("/")
         if not base:
-            host = _text(headers.get(b"host", b"")) or "localhost"
+            host = _text(headers.get(b"host", b""))
+            if not _HOST.fullmatch(host):
+                host = "localhost"
             base = f"{scope['scheme']}://{host}{self._settings.path}"
         body = wsdl.of_queue(queue, f"{base}/{queue}")
         return Answer(

@@ -167,7 +167,7 @@ def certificates_in(data: bytes) -> list[Certificate]:
             found = [item.public_bytes(Encoding.DER) for item in x509.load_pem_x509_certificates(data)]
         else:
             found = [data]
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:
         raise _unreadable(str(error)) from None
     return [Certificate.from_der(der) for der in found]
 

@@ -226,7 +226,7 @@ def _read_directory(directory: Path) -> _Contents:
 def _read_list(data: bytes, where: str) -> x509.CertificateRevocationList:
     try:
         return x509.load_pem_x509_crl(data) if b"-----BEGIN" in data else x509.load_der_x509_crl(data)
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:
         raise ConfigError(f"Список отзыва не читается: нужен CRL в DER или PEM.{where}", detail=str(error)) from None
 
 
@@ -236,7 +236,7 @@ def _usage(certificate: Certificate) -> str:
         usage = certificate.x509.extensions.get_extension_for_class(x509.KeyUsage).value
     except x509.ExtensionNotFound:
         return ""
-    except ValueError:
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
         return "Расширения сертификата не читаются: нужен другой сертификат."
     if usage.digital_signature or usage.content_commitment:
         return ""

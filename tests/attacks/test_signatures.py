@@ -307,3 +307,26 @@ def test_a_signature_file_of_thousands_of_signers_is_refused(keys, certificates:
     with pytest.raises(SignatureRejected, match="больше"):
         cms.verify_detached(b"data", bomb)
     assert cms.verify_detached(b"data", made).ok
+
+
+def test_a_certificate_of_a_version_that_nobody_knows_is_refused(keys) -> None:
+    der = keys.certificate("fund").read_bytes()
+    octets = base64.b64decode(b"".join(der.split(b"-----")[2].split()))
+    assert b"\xa0\x03\x02\x01\x02" in octets
+    strange = base64.encodebytes(octets.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x42"))
+    for data in (
+        b"-----BEGIN CERTIFICATE-----\n" + strange + b"-----END CERTIFICATE-----\n",
+        base64.b64decode(strange),
+    ):
+        with pytest.raises(SignatureRejected, match="не читается"):
+            Certificate.from_pem(data)
+
+
+def test_an_extension_given_twice_is_not_trusted(keys) -> None:
+    octets = keys.identity("zags").certificate.der
+    key_usage, key_id = bytes.fromhex("0603551d0f"), bytes.fromhex("0603551d0e")
+    assert octets.count(key_usage) == octets.count(key_id) == 1
+    twice = Certificate.from_der(octets.replace(key_usage, key_id))
+    answer = TrustStore.from_directory(keys.trust).check(twice)
+    assert not answer.trusted
+    assert "Расширения" in answer.reason

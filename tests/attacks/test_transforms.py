@@ -17,7 +17,7 @@ from lxml import etree
 from pydantic import BaseModel
 
 from core import stages
-from core.errors import BusError, UnknownKind
+from core.errors import BusError, SchemaViolation, SignatureRejected, UnknownKind
 from core.message import Message
 from core.route import Format, Route
 
@@ -155,7 +155,6 @@ def test_a_text_in_a_message_is_never_part_of_an_expression(run, text: str) -> N
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_an_id_in_a_signature_is_looked_for_and_not_evaluated(text: str) -> None:
-    from core.errors import SignatureRejected
     from core.signatures.xmldsig import element_by_id
 
     root = etree.fromstring("<a xmlns='urn:a' Id='one'><b Id='two'/></a>")
@@ -170,3 +169,20 @@ def test_a_reason_quotes_no_name_of_any_length() -> None:
     with pytest.raises(UnknownKind) as refused:
         stages.apply(route, Message("pet", b"<" + b"a" * 40_000 + b"/>"))
     assert len(refused.value.reason) < 1000
+
+
+@pytest.mark.parametrize("prefix", ["p", "pp"])
+def test_a_violation_in_a_long_name_is_told_though_its_path_is_cut(tmp_path: Path, monkeypatch, prefix: str) -> None:
+    """libxml2 cuts a name after 99 octets: with one of the prefixes in the middle of a letter."""
+    monkeypatch.setattr(stages, "HOUSE", tmp_path)
+    monkeypatch.setattr(stages, "_local", threading.local())
+    (tmp_path / "schemas").mkdir()
+    (tmp_path / "schemas" / "x.xsd").write_text(
+        f'<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" targetNamespace="{NS}"><xs:element name="Pet">'
+        '<xs:complexType><xs:sequence><xs:element name="a"/></xs:sequence></xs:complexType></xs:element></xs:schema>',
+        encoding="utf-8",
+    )
+    route = Route("pet", title="", formats=[Format("1", f"{{{NS}}}Pet", "x.xsd")])
+    document = f'<{prefix}:Pet xmlns:{prefix}="{NS}"><{prefix}:{"Ж" * 100}/></{prefix}:Pet>'
+    with pytest.raises(SchemaViolation, match=r"строка 1, Pet"):
+        stages.apply(route, Message("pet", document.encode()))

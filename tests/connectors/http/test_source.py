@@ -30,8 +30,8 @@ def test_a_post_is_answered_202_with_the_id_of_a_message_in_the_journal(web_of) 
 def test_nobody_is_answered_before_the_commit(web_of) -> None:
     web = web_of()
     may_commit = threading.Event()
-    keep = web.bus.intake._keep
-    web.bus.intake._keep = lambda deliveries: (may_commit.wait(10), keep(deliveries))[1]
+    keep = web.bus.intake._short._keep
+    web.bus.intake._short._keep = lambda deliveries: (may_commit.wait(10), keep(deliveries))[1]
     with ThreadPoolExecutor() as pool:
         posting = pool.submit(web.post, "w1", b"hello")
         with pytest.raises(TimeoutError):
@@ -155,7 +155,7 @@ def test_what_cannot_be_taken_now_is_answered_503_with_the_pause(web_of) -> None
     def fail(deliveries: Any) -> Any:
         raise failures.pop(0)
 
-    web.bus.intake._keep = fail
+    web.bus.intake._short._keep = fail
     seen = [(one.status_code, one.headers.get("retry-after")) for one in (web.post("w1", b"x") for _ in range(3))]
     assert seen == [(503, "2"), (503, "5"), (500, None)]
 

@@ -96,7 +96,9 @@ def test_an_unregistered_owner_of_a_good_certificate_is_not_registered(fund, mak
 
 
 @pytest.mark.parametrize(
-    "message_id", [str(uuid.uuid4()), str(uuid.uuid1()).upper(), "не-uuid", "00000000-0000-1000-0000-000000000000"]
+    "message_id",
+    [str(uuid.uuid4()), str(uuid.uuid1()).upper(), "не-uuid", "00000000-0000-1000-0000-000000000000"],
+    ids=["of version 4", "in upper case", "no uuid", "nobody's"],
 )
 def test_only_a_lower_case_first_version_uuid_is_an_identifier(fund, question, message_id):
     assert fund.send_request(question(), message_id).fault == "InvalidMessageIdFormat"
