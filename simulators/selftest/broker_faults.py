@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from simulators.selftest.faults import Fault, known
+from simulators.selftest.fault import Fault, known
 
 if TYPE_CHECKING:
     from simulators.selftest.scene import Scene

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from simulators.partner.partner import Trouble
-from simulators.selftest.faults import Fault, Nothing, known
+from simulators.selftest.fault import Fault, Nothing, known
 from simulators.selftest.proxy import KINDS, Break
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ import connectors.http.sink
 import connectors.http.source  # noqa: F401  these declare the steps
 import core.engine  # noqa: F401
 from core.crashpoints import POINTS, VARIABLE
-from simulators.selftest.faults import Fault, Nothing, known
+from simulators.selftest.fault import Fault, Nothing, known
 
 if TYPE_CHECKING:
     from simulators.selftest.fleet import Member

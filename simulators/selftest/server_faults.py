@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
-from simulators.selftest.faults import Fault, Nothing, known
+from simulators.selftest.fault import Fault, Nothing, known
 from simulators.selftest.proxy import Break
 
 if TYPE_CHECKING:

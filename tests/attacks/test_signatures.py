@@ -105,7 +105,12 @@ def an_hmac_with_the_public_key_as_secret(make: Any, url: str) -> bytes:
     box = box.replace(method, hmac_uri)
     info = xml.parse(box[box.index(b"<ds:Signature ") : box.index(b"</t:SMEVSignature>")])[0]
     value = base64.b64encode(hmac.new(smev.public_key_der, canonical(info), hashlib.sha1).digest())
-    box = re.sub(rb"(<ds:SignatureValue>).*?(</ds:SignatureValue>)", rb"\1" + value + rb"\2", box, flags=re.DOTALL)
+    box = re.sub(
+        rb"(<ds:SignatureValue>).*?(</ds:SignatureValue>)",
+        lambda found: found[1] + value + found[2],
+        box,
+        flags=re.DOTALL,
+    )
     return envelope.replace(_OUTER.search(envelope)[0], box)
 
 

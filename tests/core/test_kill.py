@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -131,24 +132,25 @@ def test_two_processes_share_the_work_and_one_is_killed(database_url: str, start
 
 @pytest.mark.feature("BUS-02")
 @pytest.mark.timeout(300)
-def test_a_database_that_is_killed_and_restarted_in_the_middle_loses_nothing(tmp_path: Path, eventually: Any) -> None:
+def test_a_database_that_is_killed_and_restarted_in_the_middle_loses_nothing(eventually: Any) -> None:
     script = _script()
-    with postgres.embedded(tmp_path) as url:
+    # Not below pytest's own folder: as root the server runs as another user, who may not enter it.
+    with tempfile.TemporaryDirectory(prefix="omsbus-") as folder, postgres.embedded(home := Path(folder)) as url:
         database = Database(url)
         migrate(database, [one for one in migrations() if one[0] == "bus"])
         database.close()
         world = World(url, offers=250)
-        settings = Settings(database_url=url, data_dir=tmp_path / "data", sweep_s=0.2)
+        settings = Settings(database_url=url, data_dir=home / "data", sweep_s=0.2)
         with Bus.open(settings, [script.route], [script.Far(url)]) as bus:
             bus.start(intake=True, work=True, schedule=False)
             eventually(lambda: world.effects() > 50)
-            server = postgres._postmaster(tmp_path.resolve() / "postgres")
+            server = postgres._postmaster(home.resolve() / "postgres")
             assert server
             server.send_signal(signal.SIGQUIT)  # as if it had crashed: no checkpoint
-            eventually(lambda: postgres.running_url(tmp_path) is None)
+            eventually(lambda: postgres.running_url(home) is None)
             time.sleep(0.3)
             assert not bus.healthy()
-            assert postgres.start(tmp_path) == url
+            assert postgres.start(home) == url
             assert not world.done(), "it was killed while there was work"
             eventually(world.done, 60)
             assert bus.healthy()

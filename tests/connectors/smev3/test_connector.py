@@ -85,7 +85,7 @@ def test_an_expired_first_identity_is_replaced_by_the_second_or_stops_the_connec
 
 @pytest.mark.feature("BUS-13")
 def test_days_left_are_told_of_each_certificate_that_signs_or_will(smev_with, keys, tmp_path) -> None:
-    fund, epgu, expired = (keys.certificate(name) for name in ("fund", "epgu", "expired"))
+    _fund, epgu, expired = (keys.certificate(name) for name in ("fund", "epgu", "expired"))
     second = {"next_key_file": keys.key("epgu"), "next_certificate_file": epgu}
     now = datetime.now(UTC)
     assert smev_with().certificate_days() == {"fund.pem": keys.identity("fund").certificate.days_left()}
