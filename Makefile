@@ -38,7 +38,7 @@ test: setup-cluster ## lint and the fast tests (under 6 minutes on 2 cores)
 	@$(BIN)/pytest -m "not slow" -q -n 2 --dist loadfile
 
 test-slow: setup-cluster ## the slow tests: kill -9 at every step, ten minutes of chaos, long fuzzing, the whole demo
-	@$(BIN)/pytest -m slow -q
+	@$(BIN)/pytest -m slow -q -n 2 --dist loadfile
 
 lint: setup ## ruff, mypy, import-linter, omsbus check
 	@$(BIN)/ruff check .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 import traceback
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import sqlalchemy as sa
 from core.errors import BusError, ConfigError, Retryable
 from core.journal import Addressed, Event
 from core.queues import Claimed
+from core.route import Retry
 
 
 class Batch:
@@ -76,3 +78,14 @@ def failed(claimed: Claimed, stage: str, reason: str, error: Exception, attempt:
 def _as_retryable(error: Exception) -> Retryable:
     """A deadlock, a lock that was not given in time: the database asks us to try again."""
     return Retryable("База данных прервала операцию (блокировка или отмена); шина повторит", detail=str(error))
+
+
+def pause(retry: Retry, attempt: int, error: Exception) -> float:
+    """Seconds until the next attempt: what the error asks for, else exponential with jitter."""
+    if isinstance(error, Retryable) and error.pause_s is not None:
+        return error.pause_s
+    try:
+        steady = min(retry.first_s * retry.factor ** (attempt - 1), retry.most_s)
+    except OverflowError:  # after days of attempts
+        steady = retry.most_s
+    return steady * random.uniform(1 - retry.jitter, 1 + retry.jitter)

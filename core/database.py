@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,9 @@ class Database:
 
     def __init__(self, url: str, *, pool_size: int = 16) -> None:
         self.url = url
+        self._own = threading.local()
+        self._opened: list[Driver] = []
+        self._guard = threading.Lock()
         try:
             self._connect_to = make_conninfo(**(_LINE | conninfo_to_dict(url)))
         except psycopg.ProgrammingError as error:
@@ -75,11 +79,37 @@ class Database:
         except (*_AWAY, *_READ_ONLY) as error:
             raise Unavailable(_why(error), detail=str(error)) from error
 
+    @contextlib.contextmanager
+    def at_once(self) -> Iterator[Driver]:
+        """This thread's own connection, on which each statement is a transaction and one round trip.
+
+        Raises Unavailable when the server is away, or was: the statement may have been carried out all the same. The
+        next use connects anew.
+        """
+        connection: Driver | None = getattr(self._own, "connection", None)
+        try:
+            if connection is None:
+                connection = self._own.connection = self.dedicated()
+                with self._guard:
+                    self._opened.append(connection)
+            yield connection
+        except (*_AWAY, *_READ_ONLY) as error:
+            self._own.connection = None
+            if connection is not None:
+                connection.close()
+                with self._guard:
+                    self._opened.remove(connection)
+            raise Unavailable(_why(error), detail=str(error)) from error
+
     def dedicated(self) -> Driver:
         """A connection outside the pool, in autocommit mode: for advisory locks and LISTEN."""
         return psycopg.connect(self._connect_to, autocommit=True)
 
     def close(self) -> None:
+        with self._guard:
+            while self._opened:
+                self._opened.pop().close()
+            self._own = threading.local()
         self.engine.dispose()
 
 

@@ -15,7 +15,6 @@ its own: the poisonous one costs only itself, the healthy ones cost one round tr
 from __future__ import annotations
 
 import contextlib
-import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -29,20 +28,20 @@ from uuid_utils.compat import uuid7
 
 from core import queues as q
 from core import stages
-from core.batch import Batch, failed
+from core.batch import Batch, failed, pause
 from core.connector import Delivery, Sink
 from core.crashpoints import crash_point
 from core.database import Database, Driver, driver
 from core.discovery import Routes
-from core.errors import BusError, ConfigError, IdReused, MalformedXml, Permanent, Retryable, Unavailable, UnknownKind
+from core.errors import BusError, ConfigError, IdReused, Permanent, Retryable, Unavailable, UnknownKind
 from core.journal import Addressed, Event, Journal
-from core.message import OUTCOME_WORDS, Message, Outcome
+from core.message import OUTCOME_WORDS, Message
 from core.neighbours import served_elsewhere
 from core.outgoing import Outgoing
 from core.queues import Claimed, Failed, Queues
 from core.rates import Meter
 from core.replies import Reply
-from core.route import Context, Retry, Route
+from core.route import Context, Retry, Route, order_key
 
 UNKNOWN_QUEUE = "unknown"
 """Messages that no route takes, and answers to nothing we asked: kept in quarantine, shown, resendable."""
@@ -112,15 +111,18 @@ class Engine:
 
     def accept(self, deliveries: Sequence[Delivery]) -> list[Accepted]:
         """Journal a batch in one commit, then acknowledge each. Raises Unavailable with nothing acknowledged."""
-        accepted = self.keep(deliveries)
+        _RECEIVED()
+        accepted = self._keep([(one.message, one.problem) for one in deliveries])
+        _ACCEPTED()
         self._acknowledge(deliveries, accepted)
         return accepted
 
     def keep(self, deliveries: Sequence[Delivery]) -> list[Accepted]:
         """Journal a batch in one commit; the caller tells the senders (a push source: its answer is the
-        acknowledgement). Raises Unavailable with nothing journaled."""
+        acknowledgement). Raises Unavailable with nothing acknowledged."""
         _RECEIVED()
-        accepted = self._keep([(one.message, one.problem) for one in deliveries])
+        given = [(one.message, one.problem) for one in deliveries]
+        accepted = self._keep_at_once(given) or self._keep(given)
         _ACCEPTED()
         return accepted
 
@@ -149,6 +151,34 @@ class Engine:
         self.meter.accepted([one for one in addressed if one.message.id in new])
         self._wake_all({one.queue for one in ready})
         return accepted
+
+    def _keep_at_once(self, given: Sequence[tuple[Message, Permanent | None]]) -> list[Accepted] | None:
+        """The usual case in one statement and one round trip: short requests for queues that are ours.
+
+        None when they are not that, or when it is not known whether they were kept: `_keep` finds out, and takes
+        those that were for repeats.
+        """
+        if not all(problem is None and self.journal.is_short(message) for message, problem in given):
+            return None
+        try:
+            with self.database.at_once() as db:
+                addressed = [self._address(db, message, None) for message, _ in given]
+                if any(one.reason for one in addressed):
+                    return None
+                new = self.journal.add(db, addressed)
+        except Unavailable:
+            return None
+        self.meter.accepted([one for one in addressed if one.message.id in new])
+        self._wake_all({one.queue for one in addressed})
+        if len(new) == len(addressed):
+            return [Accepted(one.message.id, repeated=False) for one in addressed]
+        with self.database.transaction() as connection:
+            return [
+                Accepted(one.message.id, repeated=False)
+                if one.message.id in new
+                else self._absorb(driver(connection), one.message)
+                for one in addressed
+            ]
 
     def _address(self, db: Driver, message: Message, problem: Permanent | None) -> Addressed:
         """Where the message goes: to whoever asked, else by its kind; a message with a problem goes nowhere."""
@@ -454,27 +484,6 @@ class _Session(Session):
 
     def rollback(self) -> None:
         raise RuntimeError("A handler must not roll back: raise an error instead, or use begin_nested()")
-
-
-def order_key(route: Route, message: Message) -> str:
-    """The key under which the message waits for its turn. Raises whatever the route's own function does."""
-    if route.key is None or message.outcome not in (Outcome.REQUEST, Outcome.ANSWER):
-        return ""
-    try:
-        return route.key(message)
-    except MalformedXml:
-        return ""  # validation will say why
-
-
-def pause(retry: Retry, attempt: int, error: Exception) -> float:
-    """Seconds until the next attempt: what the error asks for, else exponential with jitter."""
-    if isinstance(error, Retryable) and error.pause_s is not None:
-        return error.pause_s
-    try:
-        steady = min(retry.first_s * retry.factor ** (attempt - 1), retry.most_s)
-    except OverflowError:  # after days of attempts
-        steady = retry.most_s
-    return steady * random.uniform(1 - retry.jitter, 1 + retry.jitter)
 
 
 def _no_key(error: Exception) -> Permanent:

@@ -69,6 +69,15 @@ class Journal:
         values = (_as_json(rows), [inline for inline, _ in bodies], [inline for inline, _ in received])
         return {row[0] for row in db.execute(_INSERT, values)}
 
+    def is_short(self, message: Message) -> bool:
+        """A request that fits into its own row: no file, no envelope, no payload, no question to look for."""
+        return (
+            not message.in_reply_to
+            and not message.attachments
+            and message.received is None
+            and len(message.body) <= self._payloads.inline_bytes
+        )
+
     def _row(self, db: Driver, one: Addressed, place: int) -> dict[str, Any]:
         message = one.message
         attachments = [self._stored(db, attachment) for attachment in message.attachments]

@@ -12,12 +12,13 @@ from uuid_utils.compat import uuid7
 from core.bus import Bus
 from core.database import Driver, driver, storable
 from core.declarations import look_for_orphans
-from core.engine import UNKNOWN_QUEUE, order_key
+from core.engine import UNKNOWN_QUEUE
 from core.errors import ConfigError, Permanent
 from core.journal import Event
 from core.message import Message
 from core.queues import UNFINISHED
 from core.retention import notice
+from core.route import order_key
 from core.scheduler import run_now
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from core.errors import ConfigError
+from core.errors import ConfigError, MalformedXml
 from core.message import Message, Outcome
 
 if TYPE_CHECKING:
@@ -121,3 +121,13 @@ class Route:
 
     def __repr__(self) -> str:
         return f"Route({self.name!r})"
+
+
+def order_key(route: Route, message: Message) -> str:
+    """The key under which the message waits for its turn. Raises whatever the route's own function does."""
+    if route.key is None or message.outcome not in (Outcome.REQUEST, Outcome.ANSWER):
+        return ""
+    try:
+        return route.key(message)
+    except MalformedXml:
+        return ""  # validation will say why

@@ -15,11 +15,15 @@ from core.errors import BusError
 from core.processes import READY_LINE, settle
 from core.settings import Settings
 
+NICE = 5
+"""Somebody waits for the answer of the intake, nobody for a drain: where a core is short, the parent comes first."""
+
 
 def main() -> None:
     """Read one line of JSON (the settings), drain, end with the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C reaches the whole group; the parent says when
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    os.nice(NICE)
     settings = Settings(**json.loads(sys.stdin.buffer.readline()))
     logs.set_up(settings.log_level)
     try:

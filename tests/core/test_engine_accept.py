@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 import pytest
+from uuid_utils.compat import uuid7
 
 from core import operations
-from core.errors import Permanent, SignatureRejected, Unavailable
+from core.database import driver
+from core.errors import IdReused, Permanent, SignatureRejected, Unavailable
 from core.message import Message, Outcome
 from core.route import Context, Format, Route
 
@@ -402,3 +405,48 @@ def test_the_journal_refuses_to_be_changed(
     column = "kind" if table == "message" else "note"
     with pytest.raises(psycopg.errors.RaiseException, match="append-only"):
         look.do(f"UPDATE bus.{table} SET {column} = 'x'")
+
+
+@pytest.mark.feature("BUS-02")
+def test_pushed_requests_are_kept_in_one_statement_and_known_ones_are_absorbed(bus_of, working) -> None:
+    bus = bus_of([working()])
+    message = Message(kind="t.work", queue="t.work", source="in", body=b"{}")
+    first = [_Pushed(message.but(id=uuid7(), external_id=str(n))) for n in range(3)]
+    kept = bus.engine.keep(first)
+    again = bus.engine.keep(
+        [
+            _Pushed(first[1].message.but(id=uuid7())),
+            _Pushed(first[2].message.but(id=uuid7(), body=b'{"other": 1}')),
+            _Pushed(first[0].message.but(id=uuid7(), external_id="9")),
+        ]
+    )
+    assert [one.repeated for one in kept] == [False, False, False]
+    assert (again[0].message_id, again[0].repeated) == (kept[1].message_id, True)
+    assert isinstance(again[1].problem, IdReused)
+    assert (again[2].repeated, again[2].problem) == (False, None)
+
+
+@pytest.mark.feature("BUS-02")
+def test_a_connection_lost_in_the_middle_of_the_statement_loses_nothing_and_doubles_nothing(bus_of, working) -> None:
+    bus = bus_of([working()])
+    given = [_Pushed(Message(kind="t.work", queue="t.work", source="in", external_id="1", body=b"{}"))]
+    bus.engine.keep(given)
+    with bus.database.at_once() as db:
+        [pid] = db.execute("SELECT pg_backend_pid()").fetchone()
+    with bus.database.transaction() as connection:
+        driver(connection).execute("SELECT pg_terminate_backend(%s)", (pid,))
+    [again] = bus.engine.keep(given)
+    [other] = bus.engine.keep([_Pushed(given[0].message.but(id=uuid7(), external_id="2"))])
+    with bus.database.transaction() as connection:
+        [count] = driver(connection).execute("SELECT count(*) FROM bus.message").fetchone()
+    assert (again.repeated, other.repeated, count) == (True, False, 2)
+
+
+@dataclass
+class _Pushed:
+    message: Message
+    problem: None = None
+
+    def ack(self) -> None: ...
+
+    def reject(self, reason: Permanent) -> None: ...

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from core import operations
-from core.engine import pause
+from core.batch import pause
 from core.errors import ConfigError, Permanent, Retryable, Unavailable
 from core.message import Message, Outcome
 from core.replies import Reply
