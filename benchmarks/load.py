@@ -7,7 +7,8 @@ an answer only the status and the length are read. It speaks in lines on stdout:
 `--wait` it goes on after a line on stdin), `reached` at `--notify-at` answers, and one line of JSON, the `Report`.
 
 The server may die in the middle: a request without an answer is noted as unanswered and never repeated (what became
-of it nobody knows); with `--go-on` the connections come back when the server does, without it the run ends.
+of it nobody knows); with `--go-on` the connections come back when the server does, and what it answered 503 while it
+was starting is sent again; without it the run ends.
 """
 
 from __future__ import annotations
@@ -117,11 +118,12 @@ def _quantile(ordered: Sequence[float], part: float) -> float:
 class _Peer:
     """One connection and the request that is under way on it."""
 
-    __slots__ = ("began", "data", "name", "sock")
+    __slots__ = ("began", "data", "name", "octets", "sock")
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.name = ""
+        self.octets = b""
         self.began = 0.0
         self.data = b""
 
@@ -191,13 +193,16 @@ class _Loop:
                 time.sleep(_AGAIN_S)
 
     def _request(self, peer: _Peer) -> None:
-        peer.name, octets = self._requests[self._next]
+        peer.name, peer.octets = self._requests[self._next]
         self._next += 1
+        self._put(peer)
+
+    def _put(self, peer: _Peer) -> None:
         peer.data = b""
         self._selector.register(peer.sock, selectors.EVENT_READ, peer)
         peer.began = time.perf_counter()
         try:
-            peer.sock.sendall(octets)
+            peer.sock.sendall(peer.octets)
         except OSError:
             self._lost(peer)
 
@@ -214,6 +219,11 @@ class _Loop:
             return
         took_s = time.perf_counter() - peer.began
         status = peer.data[9:12]
+        if status == b"503" and self._go_on:  # it is starting: nothing was taken, the same request again
+            time.sleep(_AGAIN_S)
+            self._selector.unregister(peer.sock)
+            self._put(peer)
+            return
         if status[:1] == b"2":
             self.answered.append(peer.name)
             self.took_s.append(took_s)
