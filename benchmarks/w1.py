@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import psutil
-import psycopg
 
 from benchmarks import load
 from benchmarks.harness import Result, result
@@ -26,6 +25,7 @@ from benchmarks.stacks import crash, free_port, measure, until
 from benchmarks.w1_route import QUEUE
 from console.commands import serve as serve_bus
 from core import postgres
+from core.database import Database, driver
 from core.settings import Settings
 
 NAME: Final = "w1"
@@ -49,8 +49,8 @@ def serve(settings: Settings, host: str, port: int) -> None:
             url = stack.enter_context(postgres.embedded(settings.data_dir))
             settings = settings.model_copy(update={"database_url": url})
         assert settings.database_url is not None
-        with psycopg.connect(settings.database_url) as connection:
-            connection.execute(load.REG.replace("CREATE TABLE reg", "CREATE TABLE IF NOT EXISTS reg"))
+        with contextlib.closing(Database(settings.database_url)) as database, database.transaction() as connection:
+            driver(connection).execute(load.REG.replace("CREATE TABLE reg", "CREATE TABLE IF NOT EXISTS reg"))
         serve_bus(settings, host, port)
 
 

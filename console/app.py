@@ -1,4 +1,4 @@
-"""The web application of the bus: push sources below their prefixes, the console everywhere else.
+"""The web application of the bus: push sources below their prefixes, /metrics, and the console everywhere else.
 
 Until the console grows it answers one question: is this process ready?
 """
