@@ -40,7 +40,7 @@ SPREAD_S = 0.25
 """How often a drain with a full batch calls another worker to help."""
 READY_S, READY_BROKER_S = 5.0, 1.0
 """How long a start waits for signals; a broker that is away keeps nobody from starting."""
-GATHER_S = 0.005
+GATHER_S = 0.003
 """Pause of a drain after a batch that was not full: under load batches get larger, and each costs about the same."""
 STOP_S = 30.0
 GOODBYE_S = 3.0
