@@ -14,11 +14,10 @@ from collections.abc import Iterator
 from typing import Final
 from uuid import UUID
 
-from pydantic import BaseModel
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from benchmarks.harness import Result, count, result, scratch_bus, start, wait_for
-from benchmarks.sample import NAMESPACE, STYLE, document
+from benchmarks.sample import NAMESPACE, STYLE, Fields, document
 from core.bus import Bus
 from core.message import Message
 from core.route import Context, Format, Route
@@ -51,19 +50,6 @@ class Row(Table):
     death_date: Mapped[str]
     place: Mapped[str]
     cause: Mapped[str]
-
-
-class Fields(BaseModel):
-    """The eight fields of the transformed document."""
-
-    id: str
-    act_no: str
-    surname: str
-    given: str
-    birth_date: str
-    death_date: str
-    place: str
-    cause: str
 
 
 route = Route(

@@ -5,12 +5,27 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from pydantic import BaseModel
+
 NAMESPACE: Final = "urn:omsbus:bench:death:1"
 STYLE: Final = Path(__file__).resolve().parent / "sample.xsl"
 
 _FILLER: Final = "\n".join(
     f"    <d:Note>Сведения для заполнения, строка {line:02d}: ни о ком и ни о чём</d:Note>" for line in range(28)
 )
+
+
+class Fields(BaseModel):
+    """The eight fields of the transformed document."""
+
+    id: str
+    act_no: str
+    surname: str
+    given: str
+    birth_date: str
+    death_date: str
+    place: str
+    cause: str
 
 
 def document(number: int) -> bytes:

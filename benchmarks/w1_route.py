@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from pydantic import BaseModel
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from benchmarks.load import STYLE
+from benchmarks.sample import Fields
 from core.route import Context, Format, Route
 
 QUEUE: Final = "w1"
@@ -30,19 +30,6 @@ class Row(Table):
     death_date: Mapped[str]
     place: Mapped[str]
     cause: Mapped[str]
-
-
-class Fields(BaseModel):
-    """The eight fields of the transformed document."""
-
-    id: str
-    act_no: str
-    surname: str
-    given: str
-    birth_date: str
-    death_date: str
-    place: str
-    cause: str
 
 
 route = Route(

@@ -20,9 +20,8 @@ from typing import Final
 
 import psycopg
 
-from benchmarks.bus import Fields
 from benchmarks.harness import Result, result
-from benchmarks.sample import NAMESPACE, STYLE, document
+from benchmarks.sample import NAMESPACE, STYLE, Fields, document
 from benchmarks.stacks import until
 from core import operations, postgres
 from core.bus import Bus

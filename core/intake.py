@@ -113,15 +113,12 @@ class _Lane:
         done: Sequence[Accepted] | BusError
         try:
             done = self._keep([delivery for delivery, _ in batch])
-        except BusError as error:
+        except Exception as error:
             if len(batch) > 1 and not isinstance(error, Unavailable):  # one of them is to blame: find out which
                 for one in batch:
                     self._commit([one])
                 return
-            done = error
-        except Exception as error:
-            _log.exception("intake failed")
-            done = BusError("Ошибка в программе приёма: сообщите администратору шины", detail=type(error).__name__)
+            done = error if isinstance(error, BusError) else _defect(error)
         loops = {future.get_loop() for _, future in batch}
         for loop in loops:
             mine = [(place, future) for place, (_, future) in enumerate(batch) if future.get_loop() is loop]
@@ -129,6 +126,11 @@ class _Lane:
                 loop.call_soon_threadsafe(_tell, mine, done)
             except RuntimeError:  # the web server is gone: its clients will ask again under the same key
                 _log.warning("nobody left to answer", messages=len(mine))
+
+
+def _defect(error: Exception) -> BusError:
+    _log.error("intake failed", exc_info=error)
+    return BusError("Ошибка в программе приёма: сообщите администратору шины", detail=type(error).__name__)
 
 
 def _tell(futures: Sequence[tuple[int, asyncio.Future[Accepted]]], done: Sequence[Accepted] | BusError) -> None:

@@ -40,6 +40,7 @@ class Journal:
         self.gate = threading.Event()
         self.gate.set()
         self.bad: set[bytes] = set()
+        self.failure: Exception = Permanent("Не хранится")
         self.away = False
 
     def keep(self, deliveries: Sequence[Given]) -> list[Accepted]:
@@ -48,7 +49,7 @@ class Journal:
             raise Unavailable("База недоступна", pause_s=3)
         bodies = [one.message.body for one in deliveries]
         if self.bad.intersection(bodies):
-            raise Permanent("Не хранится")
+            raise self.failure
         self.batches.append(bodies)
         return [Accepted(uuid7(), repeated=False) for _ in bodies]
 
@@ -106,8 +107,9 @@ def test_a_long_file_keeps_no_short_message_waiting(journal) -> None:
     intake.stop()
 
 
-def test_one_that_cannot_be_kept_fails_alone(intake, journal) -> None:
-    journal.bad = {b"2"}
+@pytest.mark.parametrize("failure", [Permanent("Не хранится"), ValueError("a defect")], ids=["ours", "a defect"])
+def test_one_that_cannot_be_kept_fails_alone(intake, journal, failure) -> None:
+    journal.bad, journal.failure = {b"2"}, failure
 
     async def play() -> list[object]:
         journal.gate.clear()
