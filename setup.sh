@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Set-up on a machine that has never seen the project: OS packages (apt-get, when root), virtual environment, pins.
 # usage: setup.sh PYTHON VENV           what the bus needs on one machine
-#        setup.sh PYTHON VENV cluster   and what a cluster, the tests and the benchmarks need: RabbitMQ
+#        setup.sh PYTHON VENV cluster   and what a cluster, the tests and the benchmarks need: RabbitMQ, a browser
 set -euo pipefail
 python=$1 venv=$2 more=${3:-}
 cd "$(dirname "$0")"
@@ -9,6 +9,7 @@ cd "$(dirname "$0")"
 need=()
 if [ "$more" = cluster ]; then
     [ -x /usr/sbin/rabbitmq-server ] || command -v rabbitmq-server >/dev/null 2>&1 || need+=(rabbitmq-server)
+    command -v chromium >/dev/null 2>&1 || need+=(chromium) # the browser of the console's tests
     command -v systemd-analyze >/dev/null 2>&1 || need+=(systemd) # the tests verify the units that we ship
 fi
 ls /usr/lib/*/engines-3/gost.so >/dev/null 2>&1 || need+=(libengine-gost-openssl)

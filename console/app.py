@@ -1,17 +1,22 @@
 """The web application of the bus: push sources below their prefixes, /metrics, and the console everywhere else.
 
-Until the console grows it answers one question: is this process ready?
+The console's pages are loaded when somebody asks for the first of them: a process that only takes messages in stays
+as small as it was.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from fastapi import FastAPI
-from fastapi.responses import JSONResponse, PlainTextResponse
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import JSONResponse, PlainTextResponse
 
 from core.connector import Application
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 
 class Serving(Protocol):
@@ -47,10 +52,10 @@ class Console:
     """
 
     def __init__(self) -> None:
-        self._bus: Serving = NotYet()
+        self._bus: Any = NotYet()
         self._pushed: list[tuple[str, Application]] = []
-        self.pages = FastAPI(title="omsbus", docs_url=None, redoc_url=None, openapi_url=None)
-        self.pages.add_api_route("/healthz", self.healthz, methods=["GET"])
+        self._pages: FastAPI | None = None
+        self._lock = threading.Lock()
 
     def serve(self, bus: Serving) -> None:
         """From now on this bus is served."""
@@ -58,21 +63,40 @@ class Console:
         self._bus = bus
 
     async def __call__(self, scope, receive, send) -> None:  # type: ignore[no-untyped-def]
-        if scope["type"] == "http":
-            for prefix, application in self._pushed:
-                if scope["path"].startswith(prefix):
-                    await application(scope, receive, send)
-                    return
-            if scope["path"] == "/metrics" and self._bus.metrics is not None:
-                await self._bus.metrics(scope, receive, send)
+        if scope["type"] == "lifespan":
+            await _live(receive, send)
+            return
+        path = scope["path"]
+        for prefix, application in self._pushed:
+            if path.startswith(prefix):
+                await application(scope, receive, send)
                 return
-            if isinstance(self._bus, NotYet) and scope["path"] != "/healthz":
-                # Not 404: a sender must not take "not yet" for "never".
-                await _NOT_YET(scope, receive, send)
-                return
-        await self.pages(scope, receive, send)
+        if path == "/metrics" and self._bus.metrics is not None:
+            await self._bus.metrics(scope, receive, send)
+        elif path == "/healthz":
+            await (await run_in_threadpool(self.healthz))(scope, receive, send)
+        elif isinstance(self._bus, NotYet):
+            # Not 404: a sender must not take "not yet" for "never".
+            await _NOT_YET(scope, receive, send)
+        else:
+            if self._pages is None:
+                self._pages = await run_in_threadpool(self._build)
+            await self._pages(scope, receive, send)
 
     def healthz(self) -> JSONResponse:
         """200 only when the parts of this process run and the database answers; else 503."""
         ready = self._bus.healthy()
         return JSONResponse({"ready": ready}, status_code=200 if ready else 503)
+
+    def _build(self) -> FastAPI:
+        from console.pages import build
+
+        with self._lock:
+            return self._pages or build(self._bus)
+
+
+async def _live(receive, send) -> None:  # type: ignore[no-untyped-def]
+    """Nothing is started or stopped with the server: the bus has its own life."""
+    while (event := await receive())["type"] != "lifespan.shutdown":
+        await send({"type": f"{event['type']}.complete"})
+    await send({"type": "lifespan.shutdown.complete"})

@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from core.access.settings import AccessSettings
 from core.alerting.settings import AlertSettings
 from core.errors import ConfigError
 
@@ -111,6 +112,7 @@ class Settings(BaseSettings):
     metrics_token_env: str = Field(default="", description="variable with the token for /metrics from elsewhere")
     metrics_token_file: Path | None = Field(default=None, description="the same in a file")
     alerts: AlertSettings = AlertSettings()
+    access: AccessSettings = AccessSettings()
     route_modules: list[str] | None = Field(default=None, description="modules whose routes to serve; default: routes/")
     rolling: bool = Field(default=False, description="join processes with another configuration: an update under way")
     clock_most_s: float = Field(default=60.0, gt=0, description="how far this clock may be from the database's")
