@@ -7,10 +7,14 @@ from typing import Final
 
 from lxml import etree
 
+from connectors.smev3 import messages
 from core import stages
 from core.errors import Permanent
+from core.message import Message
+from core.questions import Question
 from core.route import Format
 from routes.erz import api as erz
+from routes.sfr.settings import settings
 
 VERSION: Final = "1.0.1"
 NAMESPACE: Final = "http://kvs.pfr.com/snils-by-additionalData/1.0.1"
@@ -21,6 +25,26 @@ _FORMAT: Final = Format(VERSION, root=f"{{{NAMESPACE}}}SnilsByAdditionalDataRequ
 _GENDERS: Final = {1: "Male", 2: "Female"}
 _CERTIFICATE: Final = re.compile(r"([IVXLCDM]{1,3}-[А-Я]{2}) ([0-9]{6})")
 _ISSUER: Final = re.compile(r"[а-яА-ЯёЁ0-9\-][а-яА-ЯёЁ0-9\-\s',.]{0,199}")
+
+
+def _asked_by_hand(payload: bytes) -> Message:
+    return messages.request(
+        payload,
+        kind="sfr.snils.request",
+        version=VERSION,
+        sink=settings().sink,
+        reply_within_s=settings().reply_within_s,
+    )
+
+
+by_hand = Question(
+    "sfr.snils.request",
+    title="СФР: СНИЛС по дополнительным сведениям",
+    form=_FORMAT,
+    make=_asked_by_hand,
+    hint="Ответ будет виден здесь и в журнале, в реестр он не попадёт. Чтобы СНИЛС записался человеку из реестра, "
+    "поставьте в очередь команду sfr.snils.ask с его номером.",
+)
 
 
 def question(person: erz.PersonCard) -> bytes:

@@ -1,0 +1,1 @@
+"""What may be exchanged: kinds with their schemas, transformers and samples."""
