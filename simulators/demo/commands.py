@@ -9,11 +9,12 @@ import typer
 from rich.console import Console
 
 from core.database import Database
+from simulators.demo.accounts import introduce
 from simulators.demo.play import do_all, tell, until_at_work, until_settled, wait_for_stop
 from simulators.demo.reconcile import Account, reckon
 from simulators.demo.recording import record as record_envelopes
 from simulators.demo.scenario import Scenario
-from simulators.demo.screen import Screen, where_next
+from simulators.demo.screen import Screen, open_console, where_next
 from simulators.demo.world import World
 
 NAME = ""
@@ -36,20 +37,22 @@ def demo(
     with World(data) as world:
         database = Database(world.database_url)
         try:
-            account = _play(console, world, database, seed, scale)
+            account = play(console, world, database, seed=seed, scale=scale)
             account.seconds = time.monotonic() - began
             if record:
                 console.print(f"Конвертов записано в {record}: {record_envelopes(world.smev, record)}")
             tell(console, account, json_file)
             where_next(console, world, [] if once else [f"http://127.0.0.1:{world.bus_port}/healthz"])
             if not once:
+                open_console(console, f"http://127.0.0.1:{world.bus_port}/", introduce(database))
                 wait_for_stop()
         finally:
             database.close()
     raise typer.Exit(0 if account.ok else 1)
 
 
-def _play(console: Console, world: World, database: Database, seed: int, scale: float) -> Account:
+def play(console: Console, world: World, database: Database, *, seed: int, scale: float) -> Account:
+    """The whole scenario, with a kill -9 of the bus in the middle."""
     scenario = Scenario(world, seed=seed, scale=scale)
     scenario.fill_registry(database)
     with Screen(console, database) as screen:

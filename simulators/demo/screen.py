@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from core.database import Database, driver
+from simulators.demo.accounts import Player, lines
 from simulators.demo.reconcile import KINDS, Account
 from simulators.demo.world import Surroundings
 
@@ -100,6 +102,14 @@ def where_next(console: Console, world: Surroundings, health: list[str]) -> None
         console.print("Показ продолжает работать; остановить — Ctrl+C.")
 
 
+def open_console(console: Console, url: str, told: Sequence[tuple[Player, str]]) -> None:
+    """Where the console is and who may sign in there. The passwords are shown here and nowhere else."""
+    console.print(f"\n[bold]Консоль: {url}[/]")
+    console.print("Войти (пароли созданы сейчас и показаны один раз):")
+    for line in lines(told):
+        console.print(f"  {line}", soft_wrap=True, markup=False)
+
+
 def _short(path: Path) -> str:
     try:
         return str(path.relative_to(Path.cwd()))
@@ -108,8 +118,8 @@ def _short(path: Path) -> str:
 
 
 _QUEUES = """
-SELECT q.name, count(*) FILTER (WHERE e.state IN ('ready', 'held')), count(*) FILTER (WHERE e.state = 'retry'),
+SELECT coalesce(nullif(q.title, ''), q.name), count(*) FILTER (WHERE e.state IN ('ready', 'held')), count(*) FILTER (WHERE e.state = 'retry'),
        count(*) FILTER (WHERE e.state = 'quarantined'), count(*) FILTER (WHERE e.state IN ('handled', 'sent'))
 FROM bus.queue q LEFT JOIN bus.entry e ON e.queue = q.name
-WHERE q.side <> 'source' GROUP BY q.name ORDER BY q.name
+WHERE q.side <> 'source' GROUP BY q.name, q.title ORDER BY q.name
 """
