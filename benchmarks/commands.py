@@ -19,7 +19,19 @@ app = typer.Typer(help="Замеры: у каждого цель, отношен
 serving = typer.Typer(help="Запустить шину с нагрузкой замера, чтобы направить на неё свой генератор.")
 app.add_typer(serving, name="serve")
 
-BENCHMARKS: Final = ("transform", "death", "bus", "memory", "idle", "w1", "workers", "claims", "retention")
+BENCHMARKS: Final = (
+    "transform",
+    "death",
+    "bus",
+    "memory",
+    "idle",
+    "w1",
+    "workers",
+    "claims",
+    "retention",
+    "seals",
+    "journal",
+)
 """Modules of this package with `run()`; `bench all` runs them in this order."""
 
 _JSON = typer.Option(None, "--json", help="Куда записать итог в JSON")
@@ -35,7 +47,18 @@ def _command(name: str) -> None:
 
 
 for _name in BENCHMARKS:
-    _command(_name)
+    if _name != "journal":
+        _command(_name)
+
+
+@app.command("journal")
+def journal(
+    messages: int = typer.Option(1_000_000, "--messages", min=1000, help="Сколько сообщений в журнале"),
+    json_file: Path | None = _JSON,
+) -> None:
+    """Замер journal: список и каждый поиск в журнале из стольких сообщений. Код 1 — цель не взята."""
+    result = _run("journal", messages)
+    _end([result], result, json_file)
 
 
 @app.command("all")
@@ -57,10 +80,10 @@ def serve_w1(
     w1.serve(settings.load(data_dir=data), host, port)
 
 
-def _run(name: str) -> dict[str, Any]:
+def _run(name: str, *given: int) -> dict[str, Any]:
     console = Console()
     console.print(f"Замер {name}…")
-    result: dict[str, Any] = importlib.import_module(f"benchmarks.{name}").run()
+    result: dict[str, Any] = importlib.import_module(f"benchmarks.{name}").run(*given)
     _show(console, result)
     return result
 

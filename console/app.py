@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, PlainTextResponse
 from core.connector import Application
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
+    from console.pages import Hardened
 
 
 class Serving(Protocol):
@@ -54,7 +54,7 @@ class Console:
     def __init__(self) -> None:
         self._bus: Any = NotYet()
         self._pushed: list[tuple[str, Application]] = []
-        self._pages: FastAPI | None = None
+        self._pages: Hardened | None = None
         self._lock = threading.Lock()
 
     def serve(self, bus: Serving) -> None:
@@ -88,11 +88,11 @@ class Console:
         ready = self._bus.healthy()
         return JSONResponse({"ready": ready}, status_code=200 if ready else 503)
 
-    def _build(self) -> FastAPI:
-        from console.pages import build
+    def _build(self) -> Hardened:
+        from console.pages import Hardened, build
 
         with self._lock:
-            return self._pages or build(self._bus)
+            return self._pages or Hardened(build(self._bus))
 
 
 async def _live(receive, send) -> None:  # type: ignore[no-untyped-def]

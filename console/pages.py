@@ -61,7 +61,6 @@ def build(bus: Bus) -> FastAPI:
             app.include_router(one.router)
         if hasattr(one, "mount"):
             one.mount(app, bus)
-    app.add_middleware(Hardened)
     return app
 
 

@@ -15,8 +15,9 @@ from typing import Any
 
 import structlog
 
-from core import ballast, discovery, polling, postgres
+from core import ballast, discovery, polling, postgres, questions
 from core.alerting.watch import Watch
+from core.bulk_work import Runner
 from core.cluster import Membership
 from core.configuration import Configuration, Queue, configuration, digest, settings_of, settings_of_line
 from core.connector import Application, Connector, Sink, Source, applications_of, cron_of
@@ -34,6 +35,7 @@ from core.lines import Line
 from core.metrics import Exposition
 from core.neighbours import guard_migration
 from core.outgoing import Outgoing
+from core.overrides import Overrides
 from core.payloads import PayloadStore
 from core.pressure import Pressure
 from core.processes import WorkerProcess
@@ -43,8 +45,12 @@ from core.receivers import Receivers
 from core.route import Retry, Route
 from core.schedule import Schedule
 from core.scheduler import Scheduler, Schedules
-from core.settings import Settings, check_variables
+from core.seals.background import Verifier
+from core.seals.sealing import Sealer
+from core.search.indexer import Indexer
+from core.settings import RouteSettings, Settings, check_variables
 from core.wakeups import Announcer, Listener, announce
+from core.webhooks.courier import Courier
 
 SINK_CONCURRENCY = 2
 _ROLES = {
@@ -70,7 +76,7 @@ class Bus:
         self.settings = settings
         self.database = database
         self._discovered = routes is None and settings.route_modules is None
-        self.routes = Routes([*(self._own_routes() if routes is None else routes), polling.route])
+        self.routes = Routes([*(self._own_routes() if routes is None else routes), polling.route, questions.route])
         check_variables()  # those of the subsystems are known only now
         found = discovery.connectors(settings.connectors) if connectors is None else connectors
         self.lines = {connector.name: Line(connector) for connector in found}
@@ -89,6 +95,8 @@ class Bus:
         self._celery = celery_app(settings.broker_url, settings.broker_queue)
         self.signals = signals_of(self._celery, settings.broker_url)
         self.meter = Meter(database)
+        self.verifier = Verifier(database, self.payloads)
+        self.overrides = Overrides(database)
         self.engine = Engine(
             database,
             self.journal,
@@ -115,6 +123,7 @@ class Bus:
             end=self.stop,
             look_around=lambda: look_around(database, self._queues()),
         )
+        self.bulk: Runner | None = None
         self._alone = False
         self._stop_lock = threading.Lock()
         self._parts: list[Any] = []
@@ -196,6 +205,11 @@ class Bus:
         if schedule:
             self._begin(Scheduler(self.database, self.engine))
             self._begin(Keeper(self.database, self.payloads, self.settings))
+            self._begin(Indexer(self.database, self.payloads))
+            self.bulk = Runner(self)
+            self._begin(self.bulk)
+            self._begin(Sealer(self.database, self.settings.seals))
+            self._begin(Courier(self.database, self.settings))
         if push:
             self._begin(self.intake)
         if intake:
@@ -245,7 +259,8 @@ class Bus:
                 self._parts.pop().stop()
             self.signals.stop()  # a command that starts nothing may have woken somebody
             self.meter.stop()
-            self._announcer, self._workers, self._drains_here = None, [], False
+            self.verifier.stop()
+            self.bulk, self._announcer, self._workers, self._drains_here = None, None, [], False
             for line in self.lines.values():
                 line.close()
 
@@ -260,11 +275,19 @@ class Bus:
 
     def retry_of(self, route: Route) -> Retry:
         """The route's retry policy with the operators' numbers."""
-        changed = self.settings.routes.get(route.name)
-        numbers = changed.model_dump(exclude_none=True, exclude={"concurrency"}) if changed else {}
-        return replace(route.retry, **numbers)
+        return _changed(self.base_retry_of(route), self.overrides.of(route.name))
 
     def concurrency_of(self, queue: str) -> int:
+        """How many drains of the queue a process may run at once."""
+        changed = self.overrides.of(queue)
+        return changed.concurrency if changed and changed.concurrency else self.base_concurrency_of(queue)
+
+    def base_retry_of(self, route: Route) -> Retry:
+        """By the code and the settings file."""
+        return _changed(route.retry, self.settings.routes.get(route.name))
+
+    def base_concurrency_of(self, queue: str) -> int:
+        """By the code and the settings file."""
         changed = self.settings.routes.get(queue)
         if changed and changed.concurrency:
             return changed.concurrency
@@ -315,3 +338,7 @@ class Bus:
 
     def _configured_schedules(self) -> list[Schedule]:
         return [Schedule(name, **values.model_dump()) for name, values in self.settings.schedules.items()]
+
+
+def _changed(retry: Retry, numbers: RouteSettings | None) -> Retry:
+    return replace(retry, **numbers.model_dump(exclude_none=True, exclude={"concurrency"})) if numbers else retry

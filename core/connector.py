@@ -10,7 +10,7 @@ The contract that every connector must pass is `core.testing.connectors`.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -151,3 +151,12 @@ def applications_of(connector: Connector, intake: Intake) -> Mapping[str, Applic
     """
     make = getattr(connector, "applications", None)
     return make(intake) if make else {}
+
+
+def plain_of(connector: Connector) -> Collection[str]:
+    """Headers of its messages and local names of its envelopes that hold nothing personal (core.masking).
+
+    A connector that knows some offers `plain`.
+    """
+    known: Collection[str] = getattr(connector, "plain", ())
+    return known

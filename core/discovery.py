@@ -2,7 +2,8 @@
 
 A new connector is a folder `connectors/<type>/` with `connector.py`; a new route is a module-level `Route` in
 `routes/<subsystem>/<kind>.py`. Packages installed beside us join by entry points: groups `omsbus.connectors`
-(name → module with Settings and connect) and `omsbus.routes` (name → module with routes).
+(name → module with Settings and connect), `omsbus.routes` (name → module with routes) and `omsbus.screens` (name →
+module with screens).
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ from pydantic import ValidationError
 from core.connector import Connector, ConnectorSettings
 from core.errors import ConfigError
 from core.message import Message
+from core.questions import Question
 from core.route import Format, Route
 from core.schedule import Schedule
+from core.screen import Screen, Shelf
 from core.settings import HOUSE
 
 ROOTS = ("core", "connectors", "routes", "simulators", "console", "benchmarks")
@@ -86,6 +89,41 @@ def schedules() -> list[Schedule]:
             if isinstance(value, Schedule):
                 found[id(value)] = value
     return list(found.values())
+
+
+def questions() -> list[Question]:
+    """Every module-level Question below routes/, and those of installed packages."""
+    found: dict[int, Question] = {}
+    for module in [*modules_of("routes"), *_installed("omsbus.routes")]:
+        for value in vars(module).values():
+            if isinstance(value, Question):
+                found[id(value)] = value
+    return list(found.values())
+
+
+def screens() -> list[Screen]:
+    """Every module-level Screen of routes/<x>/screens.py, and those of installed packages. Raises ConfigError."""
+    found: dict[str, Screen] = {}
+    for module in _screen_modules():
+        for value in vars(module).values():
+            if isinstance(value, Screen) and found.setdefault(value.key, value) is not value:
+                raise ConfigError(f"Два экрана с именем {value.key}: переименуйте один из них")
+    return list(found.values())
+
+
+def shelves() -> dict[str, Shelf]:
+    """Subsystem → how it is called in the menu; one with screens and without a Shelf is not among them."""
+    found: dict[str, Shelf] = {}
+    for module in _screen_modules():
+        values = vars(module).values()
+        for shelf in (value for value in values if isinstance(value, Shelf)):
+            found |= {value.subsystem: shelf for value in values if isinstance(value, Screen)}
+    return found
+
+
+def _screen_modules() -> list[ModuleType]:
+    names = [f"routes.{one.parent.name}.screens" for one in sorted((HOUSE / "routes").glob("*/screens.py"))]
+    return [*(importlib.import_module(name) for name in names), *_installed("omsbus.screens")]
 
 
 def connector_types() -> list[str]:

@@ -152,8 +152,9 @@ class Drains:
     def drain(self, queue: str) -> None:
         """Drain until the queue is empty or DRAIN_S is over; then see that the rest comes to its turn."""
         self._signals.arrived(queue)
+        most = self._concurrency(queue)  # may ask the database: not under the lock
         with self._lock:
-            if self._running[queue] >= self._concurrency(queue):
+            if self._running[queue] >= most:
                 self._again.add(queue)
                 return
             self._running[queue] += 1
@@ -177,8 +178,9 @@ class Drains:
 
     def has_room(self, queue: str) -> bool:
         """May this process run one more drain of the queue? If not, one that runs looks again before it ends."""
+        most = self._concurrency(queue)
         with self._lock:
-            if self._running[queue] < self._concurrency(queue):
+            if self._running[queue] < most:
                 return True
             self._again.add(queue)
             return False

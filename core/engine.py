@@ -15,6 +15,7 @@ its own: the poisonous one costs only itself, the healthy ones cost one round tr
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ from core.crashpoints import crash_point
 from core.database import Database, Driver, driver
 from core.discovery import Routes
 from core.errors import BusError, ConfigError, IdReused, Permanent, Retryable, Unavailable, UnknownKind
+from core.handling import HandlerSession
 from core.journal import Addressed, Event, Journal
 from core.message import OUTCOME_WORDS, Message
 from core.neighbours import served_elsewhere
@@ -130,27 +132,40 @@ class Engine:
         """Journal messages that nobody waits to hear about: commands, schedules, resends. Raises Unavailable."""
         return self._keep([(message, None) for message in messages])
 
+    def put_within(self, db: Driver, messages: Sequence[Message]) -> Callable[[], None]:
+        """The same in the caller's transaction. What is returned is called after its commit: it wakes the queues."""
+        return self._journal(db, [(message, None) for message in messages])[1]
+
     def _keep(self, given: Sequence[tuple[Message, Permanent | None]]) -> list[Accepted]:
         if not given:
             return []
         with self.database.transaction() as connection:
-            db = driver(connection)
-            addressed = [self._address(db, *one) for one in given]
-            new = self.journal.add(db, addressed)
-            accepted = [
-                Accepted(one.message.id, repeated=False, problem=problem)
-                if one.message.id in new
-                else self._absorb(db, one.message)
-                for one, (_, problem) in zip(addressed, given, strict=True)
-            ]
-            self.journal.record(db, [_put_aside(one) for one in addressed if one.reason and one.message.id in new])
-            # An answer that was put aside (a bad signature) may be a forgery: the true one is still awaited.
-            ready = [one for one in addressed if one.state == "ready"]
-            self.outgoing.answered(db, [one.message for one in ready if one.message.id in new])
+            accepted, committed = self._journal(driver(connection), given)
             _JOURNALED()
-        self.meter.accepted([one for one in addressed if one.message.id in new])
-        self._wake_all({one.queue for one in ready})
+        committed()
         return accepted
+
+    def _journal(
+        self, db: Driver, given: Sequence[tuple[Message, Permanent | None]]
+    ) -> tuple[list[Accepted], Callable[[], None]]:
+        addressed = [self._address(db, *one) for one in given]
+        new = self.journal.add(db, addressed)
+        accepted = [
+            Accepted(one.message.id, repeated=False, problem=problem)
+            if one.message.id in new
+            else self._absorb(db, one.message)
+            for one, (_, problem) in zip(addressed, given, strict=True)
+        ]
+        self.journal.record(db, [_put_aside(one) for one in addressed if one.reason and one.message.id in new])
+        # An answer that was put aside (a bad signature) may be a forgery: the true one is still awaited.
+        ready = [one for one in addressed if one.state == "ready"]
+        self.outgoing.answered(db, [one.message for one in ready if one.message.id in new])
+
+        def committed() -> None:
+            self.meter.accepted([one for one in addressed if one.message.id in new])
+            self._wake_all({one.queue for one in ready})
+
+        return accepted, committed
 
     def _keep_at_once(self, given: Sequence[tuple[Message, Permanent | None]]) -> list[Accepted] | None:
         """The usual case in one statement and one round trip: short requests for queues that are ours.
@@ -208,7 +223,10 @@ class Engine:
                 if key := order_key(route, message):
                     message = message.but(key=key)
             except Exception as error:  # a route's own program
-                problem = _no_key(error)
+                problem = Permanent(
+                    f"Не определить, за какими сообщениями это идёт по порядку ({type(error).__name__}). Проверьте "
+                    "содержимое: если оно верно, исправьте Route.key маршрута; затем отправьте повторно"
+                )
         queue = message.queue or (route.name if route else UNKNOWN_QUEUE)
         kind = route.name if route and message.kind in self.routes.by_root else message.kind
         if (version, kind) != (message.version, message.kind):
@@ -267,11 +285,8 @@ class Engine:
         """Tell the routes whose questions nobody answered in time."""
         with self.database.transaction() as connection:
             db = driver(connection)
-            addressed = [self._address(db, one, None) for one in self.outgoing.overdue(db)]
-            self.journal.add(db, addressed)
-            self.journal.record(db, [_put_aside(one) for one in addressed if one.reason])
-        self.meter.accepted(addressed)
-        self._wake_all({one.queue for one in addressed})
+            committed = self.put_within(db, self.outgoing.overdue(db))
+        committed()
 
     # ── claim → validate → transform → handle → commit ───────────────────────────────────────────────────────────
 
@@ -350,9 +365,9 @@ class Engine:
     @contextlib.contextmanager
     def _savepoint(self, connection: sa.Connection) -> Iterator[Session]:
         # In this mode the session itself is the savepoint.
-        with _Session(connection, join_transaction_mode="create_savepoint", expire_on_commit=False) as session:
+        with HandlerSession(connection, join_transaction_mode="create_savepoint", expire_on_commit=False) as session:
             yield session
-            Session.commit(session)
+            session.keep()
 
     def _settle(self, db: Driver, queue: str, batch: Batch, state: str, retry: Retry) -> None:
         """Write down what became of a batch; the caller commits."""
@@ -403,7 +418,9 @@ class Engine:
                     first = self.outgoing.add(db, queue, one.message, prepared)
                 if first:
                     note = f"Подготовлено под идентификатором {prepared.external_id}"
-                    batch.events.append(Event(one.message.id, "prepared", note, attempt=one.attempts + 1))
+                    # Sealed with the event: what is sent later is provably this (core.evidence).
+                    detail = f"sha256:{hashlib.sha256(prepared.body).hexdigest()}"
+                    batch.events.append(Event(one.message.id, "prepared", note, detail, one.attempts + 1))
 
             for one in claimed:
                 batch.attempt(one, prepare, keep=False)
@@ -474,23 +491,6 @@ class Engine:
         self.meter.signalled(names)
         for name in names:
             self._wake(name)
-
-
-class _Session(Session):
-    """What handlers get: their writes live and die with the message, so they can't end its transaction."""
-
-    def commit(self) -> None:
-        raise RuntimeError("A handler must not commit: its writes, its messages and its state are one transaction")
-
-    def rollback(self) -> None:
-        raise RuntimeError("A handler must not roll back: raise an error instead, or use begin_nested()")
-
-
-def _no_key(error: Exception) -> Permanent:
-    return Permanent(
-        f"Не определить, за какими сообщениями это идёт по порядку ({type(error).__name__}). Проверьте содержимое: "
-        "если оно верно, исправьте Route.key маршрута; затем отправьте повторно"
-    )
 
 
 def _put_aside(one: Addressed) -> Event:

@@ -109,6 +109,7 @@ _NAMED: Final = """(
                AND m.attachments @> jsonb_build_array(jsonb_build_object('payload', p.sha256)))
     OR EXISTS (SELECT 1 FROM bus.event v WHERE v.output_payload = p.sha256 AND length(v.output_payload) = 64)
     OR EXISTS (SELECT 1 FROM bus.outgoing o WHERE o.body_payload = p.sha256 AND length(o.body_payload) = 64)
+    OR EXISTS (SELECT 1 FROM bus.correction c WHERE c.body_payload = p.sha256 AND length(c.body_payload) = 64)
 )"""
 _WINDOW: Final = f"""
 SELECT p.sha256, p.stored_at < clock_timestamp() - %(grace)s AND NOT {_NAMED}

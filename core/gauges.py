@@ -27,6 +27,8 @@ from core.scheduler import Schedules
 from core.settings import Settings
 
 KEPT_S = 5.0
+RECENT_S: Final = 30.0
+"""A page shows a look up to this old."""
 STATEMENT_MOST_S: Final = 5.0
 CERTIFICATES_KEPT_S = 600.0
 DISK_KEPT_S = 60.0
@@ -46,6 +48,16 @@ class ScheduleGauge:
     last: datetime | None
     next: datetime | None
     lag_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookGauge:
+    """A subscription that is not delivered to: since when, and whether the bus has switched it off."""
+
+    id: int
+    title: str
+    is_off: bool
+    failing_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +84,7 @@ class Gauges:
     unread         connectors whose certificates could not be read now
     processes      live processes of the bus by role
     clocks         host → by how many seconds its clock differs from the database's, at most
+    webhooks       subscriptions whose receivers fail
     disk           None: not measured
     refusal        why this process takes nothing in (Russian), "" when it does
     """
@@ -88,6 +101,7 @@ class Gauges:
     clocks: Mapping[str, float]
     certificates: Mapping[tuple[str, str], int] = field(default_factory=dict)
     unread: frozenset[str] = frozenset()
+    webhooks: Sequence[WebhookGauge] = ()
     disk: DiskGauge | None = None
     refusal: str = ""
 
@@ -117,6 +131,7 @@ class Watched:
         self._refusal = refusal
         self._schedules = Schedules(database)
         self._lock = threading.Lock()
+        self._renewing = threading.Lock()
         self._last: Gauges | BusError | None = None
         self._last_at = 0.0
         self._certificates: tuple[dict[tuple[str, str], int], frozenset[str]] = ({}, frozenset())
@@ -144,6 +159,27 @@ class Watched:
                 raise self._last
             return self._last
 
+    def recent(self) -> Gauges:
+        """For people: the last look at once, up to RECENT_S old, while a newer one is made in the background.
+
+        Counting a long backlog may take half a second, and nobody shall wait for it with a page open. Raises BusError
+        like `look`.
+        """
+        last, age_s = self._last, time.monotonic() - self._last_at
+        if not isinstance(last, Gauges) or age_s > RECENT_S:
+            return self.look()
+        if age_s > KEPT_S and self._renewing.acquire(blocking=False):
+            threading.Thread(target=self._renew, name="gauges", daemon=True).start()
+        return last
+
+    def _renew(self) -> None:
+        try:
+            self.look()
+        except Exception as error:  # whoever looks next hears of it
+            _log.warning("gauges not renewed", error=type(error).__name__)
+        finally:
+            self._renewing.release()
+
     def _read(self) -> Gauges:
         schedules = self._schedules.all()
         with self._database.transaction(durable=False) as connection:
@@ -163,6 +199,7 @@ class Watched:
                 notices=dict(db.execute(_NOTICES).fetchall()),
                 processes=dict(db.execute(_PROCESSES).fetchall()),
                 clocks=dict(db.execute(_CLOCKS).fetchall()),
+                webhooks=[WebhookGauge(*row) for row in db.execute(_WEBHOOKS)],
             )
 
     def _disk_now(self) -> DiskGauge | None:
@@ -208,13 +245,12 @@ def _schedule(schedule: Any, state: Mapping[str, Any], now: datetime) -> Schedul
     if state["paused"]:
         return ScheduleGauge(schedule.name, schedule.queue, True, state["fired_for"], None, 0.0)
     last = max(state["fired_for"] or state["known_since"], state["known_since"])
-    due = schedule.following(last)[0]
-    late_s = max(0.0, (now - due).total_seconds())
-    following = schedule.following(now)[0] if late_s else due
+    due = next(iter(schedule.following(last)), None)
+    late_s = max(0.0, (now - due).total_seconds()) if due else 0.0
+    following = next(iter(schedule.following(now)), None) if late_s else due
     lag_s = 0.0 if schedule.missed == "skip" else late_s  # a run of such a one is late never, but left out
-    return ScheduleGauge(
-        schedule.name, schedule.queue, False, state["fired_for"], following.astimezone(UTC), round(lag_s, 3)
-    )
+    coming = following.astimezone(UTC) if following else None
+    return ScheduleGauge(schedule.name, schedule.queue, False, state["fired_for"], coming, round(lag_s, 3))
 
 
 def _estimated(db: Driver, row: QueueRow) -> QueueRow:
@@ -267,4 +303,8 @@ SELECT rule, severity, count(*) FROM bus.alert WHERE over_at IS NULL AND fired_a
 """
 _PROCESSES: Final = "SELECT role, count(*) FROM bus.live_process WHERE state = 'running' GROUP BY role"
 _CLOCKS: Final = "SELECT host, max(abs(clock_off_s)) FROM bus.live_process GROUP BY host"
+_WEBHOOKS: Final = """
+SELECT id, title, state = 'failed', coalesce(extract(epoch FROM clock_timestamp() - failing_since), 0)::float8
+FROM bus.webhook WHERE state = 'failed' OR state = 'active' AND failing_since IS NOT NULL ORDER BY id
+"""
 _NOTICES: Final = "SELECT channel, count(*) FROM bus.alert_notice WHERE sent_at IS NULL GROUP BY channel"

@@ -21,7 +21,7 @@ OUTCOMES: Mapping[str, str] = {str(one): words for one, words in OUTCOME_WORDS.i
 
 _REMOVED = "удалено по сроку хранения"
 
-_STAGES = {
+STAGES = {
     "acknowledged": "подтверждено источнику",
     "not acknowledged": "не подтверждено источнику",
     "refused": "отклонено источнику",
@@ -36,6 +36,7 @@ _STAGES = {
     "resent": "отправлено повторно",
     "moved": "переведено",
     "dropped": "отклонено",
+    "corrected": "исправлено",
     "put": "поставлено вручную",
     "viewed": "просмотр",
 }
@@ -106,7 +107,7 @@ def _size(card: Card) -> str:
 def _events(events: Iterable[EventRow], *, detail: bool) -> None:
     rows = []
     for one in events:
-        what = Text(_STAGES.get(one.stage, one.stage), style=printing.COLOURS.get(one.stage, ""))
+        what = Text(STAGES.get(one.stage, one.stage), style=printing.COLOURS.get(one.stage, ""))
         note = one.note if not one.actor else f"{one.actor}: {one.note}"
         if detail and one.detail:
             note = f"{note}\n{_REMOVED if one.detail.startswith(REMOVED) else one.detail}"
@@ -198,7 +199,7 @@ def _contents(contents: dict[str, Any]) -> None:
             printing.say(title)
             print("отдельного конверта не было" if octets is None else _readable(octets))
     for stage, octets in contents.get("outputs", ()):
-        printing.say(f"Результат этапа «{_STAGES.get(stage, stage)}»")
+        printing.say(f"Результат этапа «{STAGES.get(stage, stage)}»")
         print(_readable(octets))
 
 

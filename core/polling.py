@@ -16,7 +16,7 @@ class PollCommand(BaseModel):
     source: str
 
 
-route = Route("bus.poll", title="Опросить источник", body=PollCommand)
+route = Route("bus.poll", title="Опросить источник", body=PollCommand, plain=["source"])
 
 _ASK = sa.text("UPDATE bus.queue SET poll_asked_at = clock_timestamp() WHERE name = :name AND side = 'source'")
 

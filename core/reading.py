@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from core.database import Database, Driver, driver, storable
+from core.database import Database, Driver, driver
 from core.errors import ConfigError
 
 DEPTH_MOST: Final = 100_000
@@ -76,7 +76,12 @@ class MessageRow:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which messages: every field that is set must hold. `before`, `after`: sequence numbers, not included."""
+    """Which messages: every field that is set must hold. `before`, `after`: sequence numbers, not included.
+
+    participant  who sent it: a source, the mnemonic of a system in СМЭВ, the partner of a token
+    search_key   name of a declared key (core.search.rules), `value` what it must be, or the token of that
+    words        all of them in the body, or their tokens
+    """
 
     queue: str = ""
     kind: str = ""
@@ -85,6 +90,10 @@ class Wanted:
     source: str = ""
     external_id: str = ""
     reason_like: str = ""
+    participant: str = ""
+    search_key: str = ""
+    value: str = ""
+    words: str = ""
     since: datetime | None = None
     until: datetime | None = None
     before: int | None = None
@@ -113,19 +122,13 @@ def queue(database: Database, name: str) -> QueueRow:
 
 
 def messages(database: Database, wanted: Wanted, limit: int, *, oldest_first: bool = False) -> list[MessageRow]:
-    """One page, the newest first; the next page is `before` the last row's seq (or `after`, oldest first)."""
-    if wanted.state and wanted.state not in STATES:
-        raise ConfigError(f"Нет состояния «{wanted.state}». Бывают: {', '.join(STATES)}")
-    with database.transaction() as connection:
-        db = driver(connection)
-        conditions, values = _conditions(db, wanted)
-        order = "ASC" if oldest_first else "DESC"
-        rows = db.execute(
-            f"SELECT {MESSAGE_COLUMNS} FROM bus.entry e JOIN bus.message m USING (seq) "
-            f"WHERE {' AND '.join(['true', *conditions])} ORDER BY e.seq {order} LIMIT %(limit)s",
-            {**values, "limit": limit},
-        ).fetchall()
-    return [MessageRow(*row) for row in rows]
+    """One page, the newest first; the next page is `before` the last row's seq (or `after`, oldest first).
+
+    As long as it takes: who waits for a page asks core.search.finding. Raises ConfigError.
+    """
+    from core.search.finding import find
+
+    return find(database, wanted, limit, oldest_first=oldest_first, budget_s=None).rows
 
 
 def pages(database: Database, wanted: Wanted, limit: int, page: int = 500) -> Iterator[list[MessageRow]]:
@@ -140,42 +143,11 @@ def pages(database: Database, wanted: Wanted, limit: int, page: int = 500) -> It
         limit -= len(found)
 
 
-def _conditions(db: Driver, wanted: Wanted) -> tuple[list[str], dict[str, Any]]:
-    values: dict[str, Any] = {}
-    conditions = []
-    for column, value in (
-        ("e.queue", wanted.queue),
-        ("m.kind", wanted.kind),
-        ("e.state", wanted.state),
-        ("e.key", wanted.key),
-        ("m.source", wanted.source),
-    ):
-        if value:
-            name = column.replace(".", "_")
-            # A state stands in the text so that the planner may use the state's own partial index.
-            conditions.append(f"{column} = '{value}'" if column == "e.state" else f"{column} = %({name})s")
-            values[name] = storable(value)
-    if wanted.external_id:
-        # The unique index begins with the source: with every source named it can be used.
-        conditions.append("m.external_id = %(external_id)s AND m.source = ANY(%(sources)s)")
-        values |= {"external_id": storable(wanted.external_id), "sources": sources(db)}
-    if wanted.reason_like:
-        conditions.append("position(lower(%(reason)s) IN lower(e.reason)) > 0")
-        values["reason"] = storable(wanted.reason_like)
-    if wanted.before is not None:
-        conditions.append("e.seq < %(before)s")
-        values["before"] = wanted.before
-    if wanted.after is not None:
-        conditions.append("e.seq > %(after)s")
-        values["after"] = wanted.after
-    slack = timedelta(seconds=CLOCK_SLACK_S)
-    if wanted.since:
-        conditions.append("e.seq >= %(first)s AND m.accepted_at >= %(since)s")
-        values |= {"since": wanted.since, "first": first_since(db, wanted.since - slack)}
-    if wanted.until:
-        conditions.append("e.seq < %(last)s AND m.accepted_at < %(until)s")
-        values |= {"until": wanted.until, "last": first_since(db, wanted.until + slack)}
-    return conditions, values
+def conditions_of(db: Driver, wanted: Wanted) -> tuple[list[str], dict[str, Any]]:
+    """SQL over bus.entry e and bus.message m, and its values. Raises ConfigError."""
+    from core.search.finding import conditions
+
+    return conditions(db, wanted)
 
 
 def sources(db: Driver) -> list[str]:

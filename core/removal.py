@@ -16,17 +16,20 @@ from uuid import UUID
 from core.database import Driver
 from core.errors import Permanent
 from core.payloads import REMOVED, unpacked
+from core.search import indexer
 
 
 def permit(db: Driver) -> None:
     """For the rest of the transaction."""
     db.execute("SET LOCAL omsbus.retention = 'on'")
+    indexer.hold_off_retention(db)
 
 
 def take_bodies(db: Driver, ids: Sequence[UUID]) -> set[UUID]:
     """Take away everything that these messages carried; those of them that carried something."""
     carried: set[UUID] = set()
-    for select, update in ((_MESSAGES, _TAKE_MESSAGES), (_EVENTS, _TAKE_EVENTS), (_OUTGOING, _TAKE_OUTGOING)):
+    indexer.forget_bodies(db, ids)
+    for select, update in _CONTENTS:
         rows = db.execute(select, (list(ids),)).fetchall()
         carried |= {row[0] for row in rows}
         if rows:
@@ -79,6 +82,7 @@ def is_seen(db: Driver, transaction: str) -> bool:
 def take_records(db: Driver, ids: Sequence[UUID], condition: str) -> list[UUID]:
     """Delete messages with all their rows, those of which `condition` still holds; which."""
     gone = [row[0] for row in db.execute(_TAKE_ENTRIES.format(condition=condition), (list(ids),)).fetchall()]
+    indexer.forget_records(db, gone)
     for statement in _TAKE_RECORDS:
         db.execute(statement, (gone,))
     return gone
@@ -123,6 +127,21 @@ UPDATE bus.outgoing o SET body = NULL, body_payload = given.body
 FROM unnest(%s::uuid[], %s::text[], %s::text[]) AS given (message_id, body, nothing)
 WHERE o.message_id = given.message_id
 """
+_CORRECTIONS: Final = """
+SELECT message_id, id, body, body_payload, '' FROM bus.correction
+WHERE message_id = ANY(%s) AND (octet_length(body) > 0 OR length(body_payload) = 64)
+"""
+_TAKE_CORRECTIONS: Final = """
+UPDATE bus.correction c SET body = NULL, body_payload = given.body
+FROM unnest(%s::bigint[], %s::text[], %s::text[]) AS given (id, body, nothing)
+WHERE c.id = given.id
+"""
+_CONTENTS: Final = (
+    (_MESSAGES, _TAKE_MESSAGES),
+    (_EVENTS, _TAKE_EVENTS),
+    (_OUTGOING, _TAKE_OUTGOING),
+    (_CORRECTIONS, _TAKE_CORRECTIONS),
+)
 
 _REMEMBER: Final = """
 INSERT INTO bus.remembered (source, external_id, fingerprint, message_id)
@@ -140,6 +159,7 @@ _TAKE_ENTRIES: Final = """
 DELETE FROM bus.entry e WHERE e.message_id = ANY(%s) AND {condition} RETURNING e.message_id
 """
 _TAKE_RECORDS: Final = (
+    "DELETE FROM bus.correction WHERE message_id = ANY(%s)",
     "DELETE FROM bus.outgoing WHERE message_id = ANY(%s)",
     "DELETE FROM bus.event WHERE message_id = ANY(%s)",
     "DELETE FROM bus.message WHERE id = ANY(%s)",

@@ -80,6 +80,8 @@ class Route:
     body         pydantic model of the transformed document: element names are field names
     key          order key of a message, computed once at intake (no personal data: hash it)
     concurrency  workers that may drain this queue at once; operators may override it, and `retry`
+    plain        local names of elements, attributes, fields and headers that hold nothing personal in any document of
+                 this kind: everything else is masked from whoever may not see personal data (core.masking)
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class Route:
         retry: Retry = Retry(),
         concurrency: int = 2,
         features: Sequence[str] = (),
+        plain: Sequence[str] = (),
     ) -> None:
         self.name = name
         self.title = title
@@ -102,6 +105,7 @@ class Route:
         self.retry = retry
         self.concurrency = concurrency
         self.features = tuple(features)
+        self.plain = frozenset(plain)
         self.handlers: dict[Outcome, Handler] = {}
 
     def handler(self, function: Handler) -> Handler:

@@ -10,13 +10,14 @@ import threading
 import uuid
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.date import DateTrigger
 
+from core.calendars import THE_WEEK, known
 from core.database import Database, driver
 from core.engine import Engine
 from core.errors import BusError, ConfigError
@@ -27,6 +28,21 @@ from core.schedule import Schedule
 LOOK_S = 2.0
 """How often the table is looked at for changes, and the leadership tried for."""
 
+CHANGEABLE: Final = ("cron", "timezone", "missed", "calendar", "rule")
+"""What an operator may want otherwise than it is declared."""
+_FIELDS: Final = ("name", "title", "queue", "body", *CHANGEABLE)
+_STATE: Final = ("paused", "fired_for", "fired_at", "changed_at", "origin", "changed", "changed_by")
+_DECLARE: Final = """
+INSERT INTO bus.schedule (name, title, cron, timezone, queue, body, missed, calendar, rule)
+VALUES (%(name)s, %(title)s, %(cron)s, %(timezone)s, %(queue)s, %(body)s, %(missed)s, %(calendar)s, %(rule)s)
+ON CONFLICT (name) DO UPDATE SET title = EXCLUDED.title, cron = EXCLUDED.cron, timezone = EXCLUDED.timezone,
+    queue = EXCLUDED.queue, body = EXCLUDED.body, missed = EXCLUDED.missed, calendar = EXCLUDED.calendar,
+    rule = EXCLUDED.rule, changed_at = CASE
+        WHEN schedule.changed ? 'cron' OR (schedule.cron, schedule.timezone, schedule.calendar, schedule.rule) =
+             (EXCLUDED.cron, EXCLUDED.timezone, EXCLUDED.calendar, EXCLUDED.rule)
+        THEN schedule.changed_at ELSE clock_timestamp() END
+WHERE schedule.origin = 'code'
+"""
 _log = structlog.get_logger(__name__)
 
 
@@ -37,50 +53,50 @@ class Schedules:
         self._database = database
 
     def declare(self, declared: Iterable[Schedule]) -> None:
-        """Make the table know what code and settings declare. A pause and the history stay."""
+        """Make the table know what code and settings declare. A pause, the history and what an operator changed of it
+        stay; an operator's own schedules are not touched."""
         with self._database.transaction() as connection:
             db = driver(connection)
             names = []
             for one in declared:
                 names.append(one.name)
-                db.execute(
-                    "INSERT INTO bus.schedule (name, title, cron, timezone, queue, body, missed) "
-                    "VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT (name) DO UPDATE SET title = EXCLUDED.title, "
-                    "cron = EXCLUDED.cron, timezone = EXCLUDED.timezone, queue = EXCLUDED.queue, body = EXCLUDED.body, "
-                    "missed = EXCLUDED.missed, changed_at = CASE WHEN (schedule.cron, schedule.timezone) = "
-                    "(EXCLUDED.cron, EXCLUDED.timezone) THEN schedule.changed_at ELSE clock_timestamp() END "
-                    "WHERE schedule.origin = 'code'",
-                    (one.name, one.title, one.cron, one.timezone, one.queue, one.body, one.missed),
-                )
+                db.execute(_DECLARE, {field: getattr(one, field) for field in _FIELDS})
             db.execute("DELETE FROM bus.schedule WHERE origin = 'code' AND NOT name = ANY(%s)", (names,))
 
     def all(self) -> list[tuple[Schedule, dict[str, Any]]]:
-        """(schedule, {paused, fired_for, fired_at, known_since}); one that can't be kept any more is left out.
+        """Each as it is fired, with {paused, fired_for, fired_at, known_since, origin, changed, changed_by, declared}.
 
         known_since: since when its runs count, that is since it was declared, given another cron or resumed.
+        changed: what an operator wants otherwise; declared: the same fields as they were declared.
+        One that can't be kept any more is left out.
         """
         with self._database.transaction() as connection:
-            rows = driver(connection).execute(
-                "SELECT name, cron, queue, title, body, timezone, missed, paused, fired_for, fired_at, changed_at "
-                "FROM bus.schedule ORDER BY name"
-            )
-            found = []
-            for row in rows:
-                try:
-                    schedule = Schedule(*row[:7])
-                except ConfigError as error:
-                    _log.error("schedule left out", schedule=row[0], reason=error.reason)
-                else:
-                    found.append(
-                        (schedule, dict(zip(("paused", "fired_for", "fired_at", "known_since"), row[7:], strict=True)))
-                    )
-            return found
+            db = driver(connection)
+            calendars = known(db)
+            rows = db.execute(f"SELECT {', '.join((*_FIELDS, *_STATE))} FROM bus.schedule ORDER BY name").fetchall()
+        found = []
+        for row in rows:
+            values, state = dict(zip(_FIELDS, row, strict=False)), dict(zip(_STATE, row[len(_FIELDS) :], strict=True))
+            state["known_since"] = state.pop("changed_at")
+            state["declared"] = {field: values[field] for field in CHANGEABLE}
+            values |= state["changed"]
+            try:
+                schedule = Schedule(**values, days=calendars.get(values["calendar"], THE_WEEK))
+            except ConfigError as error:
+                _log.error("schedule left out", schedule=row[0], reason=error.reason)
+            else:
+                found.append((schedule, state))
+        return found
 
     def get(self, name: str) -> Schedule:
         """Raises ConfigError when there is none."""
-        for schedule, _ in self.all():
+        return self.find(name)[0]
+
+    def find(self, name: str) -> tuple[Schedule, dict[str, Any]]:
+        """One of `all`. Raises ConfigError when there is none."""
+        for schedule, state in self.all():
             if schedule.name == name:
-                return schedule
+                return schedule, state
         raise ConfigError(f"Нет расписания {name}. Посмотрите список: omsbus schedule list")
 
     def fired(self, name: str, run: datetime) -> None:
@@ -181,7 +197,9 @@ class Scheduler:
                 self._plan_next(schedule, now)
 
     def _plan_next(self, schedule: Schedule, after: datetime) -> None:
-        run = schedule.following(after)[0]
+        run = next(iter(schedule.following(after)), None)
+        if run is None:  # its calendar leaves it no day
+            return
         self._clock.add_job(
             self._ring,
             DateTrigger(run_date=run),

@@ -13,7 +13,7 @@ import os
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -21,12 +21,16 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from core.access.settings import AccessSettings
 from core.alerting.settings import AlertSettings
 from core.errors import ConfigError
+from core.seals.settings import SealSettings
+from core.webhooks.settings import WebhooksSettings
 
 _OTHER_VARIABLES = ("OMSBUS_CONFIG", "OMSBUS_CRASH_AT")
 _FREE_ENDINGS = ("_PASSWORD", "_SECRET", "_TOKEN")
 """Variables that settings name (`password_env`) end so."""
 HOUSE = Path(__file__).resolve().parent.parent
 """The checkout: schemas/, transformers/, config/ lie here."""
+PAUSE_MOST_S: Final = 7 * 86_400.0
+"""Longest pause between two attempts that may be set."""
 
 
 class RouteSettings(BaseModel):
@@ -36,9 +40,9 @@ class RouteSettings(BaseModel):
 
     concurrency: int | None = Field(default=None, ge=1, le=64)
     attempts: int | None = Field(default=None, ge=1, le=100)
-    first_s: float | None = Field(default=None, gt=0)
-    factor: float | None = Field(default=None, ge=1)
-    most_s: float | None = Field(default=None, gt=0)
+    first_s: float | None = Field(default=None, gt=0, le=PAUSE_MOST_S)
+    factor: float | None = Field(default=None, ge=1, le=100)
+    most_s: float | None = Field(default=None, gt=0, le=PAUSE_MOST_S)
 
 
 class ScheduleSettings(BaseModel):
@@ -52,6 +56,8 @@ class ScheduleSettings(BaseModel):
     body: str = "{}"
     timezone: str = "Europe/Moscow"
     missed: str = "once"
+    calendar: str = ""
+    rule: str = "skip"
 
 
 _Days = Annotated[float, Field(gt=0)] | Literal["never"]
@@ -113,6 +119,8 @@ class Settings(BaseSettings):
     metrics_token_file: Path | None = Field(default=None, description="the same in a file")
     alerts: AlertSettings = AlertSettings()
     access: AccessSettings = AccessSettings()
+    seals: SealSettings = SealSettings()
+    webhooks: WebhooksSettings = WebhooksSettings()
     route_modules: list[str] | None = Field(default=None, description="modules whose routes to serve; default: routes/")
     rolling: bool = Field(default=False, description="join processes with another configuration: an update under way")
     clock_most_s: float = Field(default=60.0, gt=0, description="how far this clock may be from the database's")

@@ -62,7 +62,11 @@ def format_of(route: Route, root: str) -> Format:
 
 def validate(form: Format, document: etree._Element) -> None:
     """Check against the format's XSD. Raises SchemaViolation that names the place."""
-    schema = _compiled(form.schema)
+    check_by(_compiled(form.schema), form.schema, document)
+
+
+def check_by(schema: etree.XMLSchema, name: str, document: etree._Element) -> None:
+    """Check against a schema of this name. Raises SchemaViolation that names the place."""
     if schema.validate(document):
         return
     errors = list(schema.error_log)  # type: ignore[call-overload]
@@ -70,7 +74,7 @@ def validate(form: Format, document: etree._Element) -> None:
     place = _place(document, _path_of(first))
     more = f" и ещё {len(errors) - 1}" if len(errors) > 1 else ""
     raise SchemaViolation(
-        f"Документ не соответствует схеме {form.schema}: строка {first.line}, {place}{more}. "
+        f"Документ не соответствует схеме {name}: строка {first.line}, {place}{more}. "
         "Отправитель должен исправить данные и прислать новое сообщение",
         detail="\n".join(f"{e.line}: {e.message}" for e in errors[:20]),
     )
@@ -94,15 +98,16 @@ def transformer(path: str) -> Transform:
     cache = _cache()
     found = cache.get(path)
     if found is None:
-        found = cache[path] = _load_transformer(HOUSE / "transformers" / path)
+        found = cache[path] = load_transformer(HOUSE / "transformers" / path)
     return found
 
 
-_NOTHING = etree.XSLTAccessControl.DENY_ALL  # type: ignore[attr-defined]
+NOTHING = etree.XSLTAccessControl.DENY_ALL  # type: ignore[attr-defined]
 """What a running transform may touch besides its document."""
 
 
-def _load_transformer(path: Path) -> Transform:
+def load_transformer(path: Path) -> Transform:
+    """A transformer of any place. Raises ConfigError when it does not load or compile."""
     if not path.is_file():
         raise ConfigError(f"Нет преобразования {path}: верните файл или исправьте Format.transform")
     if path.suffix == ".py":
@@ -116,7 +121,7 @@ def _load_transformer(path: Path) -> Transform:
         except Exception as error:  # whatever stands in that file
             raise ConfigError(f"Преобразование {path} не загружается: {error}. Исправьте файл") from error
     try:
-        style = etree.XSLT(etree.parse(path, _house_parser()), access_control=_NOTHING)
+        style = etree.XSLT(etree.parse(path, _house_parser()), access_control=NOTHING)
     except (etree.XSLTParseError, etree.XMLSyntaxError) as error:
         raise ConfigError(f"Преобразование {path} не компилируется: {error}") from error
 

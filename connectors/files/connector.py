@@ -9,7 +9,7 @@ from connectors.files.client import Absent, Client, Refused
 from connectors.files.sessions import Sessions
 from connectors.files.settings import Settings
 from connectors.files.sink import FilesSink
-from connectors.files.source import FilesSource
+from connectors.files.source import FILE_SHA256, FILE_SIZE, FilesSource
 from core.connector import Sink, Source
 from core.errors import Unavailable
 
@@ -18,6 +18,8 @@ __all__ = ["Files", "Settings", "connect"]
 
 class Files:
     """One far side. Thread-safe."""
+
+    plain = (FILE_SIZE, FILE_SHA256)  # a file's name may be a person's
 
     def __init__(self, name: str, settings: Settings) -> None:
         self.name = name

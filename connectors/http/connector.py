@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from connectors.http import source
 from connectors.http.client import Client, Lost, Trust, Why
 from connectors.http.settings import Settings
 from connectors.http.sink import HttpSink
@@ -24,6 +25,8 @@ __all__ = ["Http", "Settings", "connect"]
 
 class Http:
     """One instance. Thread-safe."""
+
+    plain = (source.CONTENT_TYPE, source.SENDER, source.REMOTE_ADDRESS, source.SOAP_ACTION)
 
     def __init__(self, name: str, settings: Settings) -> None:
         self.name = name

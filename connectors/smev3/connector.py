@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 import structlog
 
-from connectors.smev3 import answers, envelopes, faults
+from connectors.smev3 import answers, envelopes, faults, messages
 from connectors.smev3.client import Client, Lost, Why
 from connectors.smev3.session import Session, open_session
 from connectors.smev3.settings import Poll, Settings
@@ -27,6 +27,8 @@ _log = structlog.get_logger(__name__)
 
 class Smev:
     """One instance of СМЭВ 3. Thread-safe."""
+
+    plain = messages.PLAIN
 
     def __init__(self, name: str, settings: Settings) -> None:
         self.name = name

@@ -61,6 +61,15 @@ TO = "smev.to"
 CONTENT = "smev.content"
 """What SendResponse carries: `primary`, `rejected` or `status`."""
 
+PLAIN = (
+    *(VERSION, CONNECTOR, MESSAGE_ID, REFERENCE_MESSAGE_ID, TRANSACTION_CODE, NODE, END_OF_LIFE, TEST, SENDER),
+    *(SENDER_NAME, RECIPIENT, MESSAGE_TYPE, SENDING_TIMESTAMP, DELIVERY_TIMESTAMP, DELIVERY_STATUS),
+    *(ORIGINAL_MESSAGE_ID, STATUS_CATEGORY, SIGNER_FINGERPRINT, SENDER_SIGNATURE, ALERT, OPERATION, CONTENT),
+    *("MessageID", "MessageId", "ReferenceMessageID", "TransactionCode", "NodeID", "EOL", "MessageType"),
+    *("SendingTimestamp", "DeliveryTimestamp", "Mnemonic", "OriginalMessageId", "Timestamp"),
+)
+"""Headers, and elements of the envelope, that hold nothing personal."""
+
 SEND_REQUEST = "SendRequest"
 SEND_RESPONSE = "SendResponse"
 

@@ -89,6 +89,8 @@ def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 404:
         return _tell(request, 404, "Такой страницы нет", "Проверьте адрес или начните с рабочего стола.")
+    if error.status_code == 400 and str(error.detail).isascii():  # a form that the framework would not read
+        return _tell(request, 400, "Форма не принята", "Она слишком велика или повреждена: сократите её и повторите.")
     if error.status_code == 405:
         return _tell(request, 405, "Так нельзя", "Этот адрес открывают из формы на странице.")
     return _tell(request, error.status_code, "Не получилось", str(error.detail))

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 SESSION_COOKIE: Final = "omsbus_session"
 SAID_COOKIE: Final = "omsbus_said"
+WITHOUT_NEW_PASSWORD: Final = ("/me/password", "/logout")
+"""What a person whose password somebody else knows may open."""
 SAFE: Final = ("GET", "HEAD", "OPTIONS")
 _SAID_MOST: Final = 8
 
@@ -81,11 +83,11 @@ class Page:
         """Render `<area>/<name>.html`. Every template knows `page`, `menu`, and the words of console.shell.words."""
         return render(self.request, template, self, status=status, **values)
 
-    def to(self, path: str, **query: Any) -> Response:
+    def to(self, path: str, /, **query: Any) -> Response:
         """See other: after a change. What was said is shown there."""
         answer = RedirectResponse(with_query(path, **query), status_code=303)
         if self.said:
-            _keep(answer, self.said)
+            keep_said(answer, self.said)
         return answer
 
 
@@ -103,7 +105,7 @@ class _Gate:
         if person is None:
             raise NotSignedIn
         request.state.person = person
-        if person.must_change and not request.url.path.startswith("/me"):
+        if person.must_change and request.url.path not in WITHOUT_NEW_PASSWORD:
             raise MustChange
         for one in self.permissions:
             if not person.may(one):
@@ -125,10 +127,10 @@ def _person(request: Request) -> Person | None:
 
 
 async def _check_secret(request: Request, person: Person) -> None:
-    given = request.headers.get("x-csrf", "")
+    given = request.headers.get("x-csrf", "") or request.headers.get("x-csrftoken", "")
     if not given:
         form = await request.form()
-        given = str(form.get("csrf", ""))
+        given = str(form.get("csrf", "") or form.get("csrftoken", ""))
     if not hmac.compare_digest(given.encode(), person.csrf.encode()):
         raise Refused("")
 
@@ -136,7 +138,7 @@ async def _check_secret(request: Request, person: Person) -> None:
 def render(request: Request, template: str, page: Page | None, *, status: int = 200, **values: Any) -> Response:
     """A template; without a page (sign-in, errors) there is no menu."""
     state = request.app.state
-    said = _said(request) + (page.said if page else [])
+    said = said_before(request) + (page.said if page else [])
     text = state.templates.get_template(template).render(
         request=request,
         page=page,
@@ -152,7 +154,7 @@ def render(request: Request, template: str, page: Page | None, *, status: int = 
     return answer
 
 
-def with_query(path: str, **query: Any) -> str:
+def with_query(path: str, /, **query: Any) -> str:
     """The path with the values that are not empty."""
     given = {name: value for name, value in query.items() if value not in ("", None)}
     return f"{path}?{urlencode(given, doseq=True)}" if given else path
@@ -165,16 +167,21 @@ def address_of(request: Request) -> str:
 
 def here(target: str) -> str:
     """A target that stays in this house; "/" for any other."""
-    parts = urlsplit(target.replace("\\", "/"))
+    try:
+        parts = urlsplit(target.replace("\\", "/"))
+    except ValueError:
+        return "/"
     return target if target.startswith("/") and not parts.netloc and not target.startswith("//") else "/"
 
 
-def _keep(answer: Response, said: list[tuple[str, str]]) -> None:
+def keep_said(answer: Response, said: list[tuple[str, str]]) -> None:
+    """Have it said on the next page."""
     packed = base64.urlsafe_b64encode(json.dumps(said[-_SAID_MOST:], ensure_ascii=False).encode()).decode()
     answer.set_cookie(SAID_COOKIE, packed[:3800], max_age=60, httponly=True, samesite="lax")
 
 
-def _said(request: Request) -> list[tuple[str, str]]:
+def said_before(request: Request) -> list[tuple[str, str]]:
+    """What the page before has left to be said."""
     try:
         said = json.loads(base64.urlsafe_b64decode(request.cookies.get(SAID_COOKIE, "")))
         return [(str(category), str(text)) for category, text in said]
@@ -182,7 +189,7 @@ def _said(request: Request) -> list[tuple[str, str]]:
         return []
 
 
-def query_of(request: Request, **changes: Any) -> str:
+def query_of(request: Request, /, **changes: Any) -> str:
     """This very page with some values of its query changed ("" takes one away): for links of filters and pages."""
     values: Mapping[str, Any] = dict(request.query_params) | changes
     return with_query(request.url.path, **values)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 from core.settings import HOUSE
@@ -55,7 +56,8 @@ _OPERATING: Final = _READING | {
 }
 
 
-def permissions() -> dict[str, str]:
+@cache
+def permissions() -> Mapping[str, str]:
     """Every permission with its Russian title, those of the subsystems too."""
     known = dict(PERMISSIONS)
     for subsystem in subsystems():
@@ -63,12 +65,14 @@ def permissions() -> dict[str, str]:
     return known
 
 
-def subsystems() -> list[str]:
+@cache
+def subsystems() -> tuple[str, ...]:
     """Names of the folders below routes/."""
-    return sorted(one.parent.name for one in (HOUSE / "routes").glob("*/__init__.py"))
+    return tuple(sorted(one.parent.name for one in (HOUSE / "routes").glob("*/__init__.py")))
 
 
-def roles() -> dict[str, Role]:
+@cache
+def roles() -> Mapping[str, Role]:
     """The roles that come with the bus, by name. The fund's own ones are in bus.role (core.access.accounts)."""
     administrator = set(PERMISSIONS) - {"personal.read"}
     built = [

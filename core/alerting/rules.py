@@ -50,7 +50,7 @@ class Judgement:
 def judge(gauges: Gauges, limits: Limits) -> Judgement:
     """Everything that is wrong."""
     found = [*_queues(gauges, limits), *_sources_and_sinks(gauges, limits), *_clockwork(gauges, limits)]
-    found += [*_certificates(gauges, limits), *_disk(gauges, limits)]
+    found += [*_certificates(gauges, limits), *_disk(gauges, limits), *_webhooks(gauges, limits)]
     unknown = [("certificate", f"{connector} ") for connector in sorted(gauges.unread)]
     if gauges.disk is None or gauges.disk.days_left is None:
         unknown.append(("disk.forecast", ""))
@@ -193,4 +193,18 @@ def _disk(gauges: Gauges, limits: Limits) -> Iterator[Finding]:
             f"Места на диске хватит примерно на {days:.0f} дн.",
             "Добавьте место или сократите сроки хранения (omsbus retention status)",
             -days,
+        )
+
+
+def _webhooks(gauges: Gauges, limits: Limits) -> Iterator[Finding]:
+    for one in gauges.webhooks:
+        what = "выключена шиной" if one.is_off else "не доставляется"
+        yield Finding(
+            "webhook",
+            str(one.id),
+            "warning",
+            f"Подписка «{one.title}» {what}: получатель не принимает события {lasting(one.failing_s)}",
+            "Управление → Вебхуки: исправьте адрес или получателя и продолжите подписку, события не потеряны",
+            one.failing_s,
+            0.0 if one.is_off else limits.failing_min * 60,
         )

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import typer
 
-from core import cards, message_card, operations, printing, reading, stages
+from core import cards, message_card, operations, printing, reading, submission
 from core.bus import Bus
 from core.database import driver
 from core.errors import ConfigError
@@ -141,13 +141,8 @@ def put(
 ) -> None:
     """Поставить в шину команду. Тело сразу проверяется так же, как при обработке."""
     with open_bus(config, data) as bus:
-        route = bus.routes.by_name.get(kind)
-        if route is None:
-            known = ", ".join(sorted(bus.routes.by_name)) or "ни одного"
-            raise ConfigError(f"Нет маршрута {kind}. Есть: {known}")
-        message = Message(kind=kind, queue=kind, body=_octets(body), key=key, source="cli")
-        stages.apply(route, message)
-        made = operations.put(bus, message, actor=actor())
+        message = Message(kind=kind, body=_octets(body), key=key, source="cli")
+        made = submission.submit(bus, message, actor=actor())
     printing.say(f"Принято: {made}. Посмотреть: omsbus message show {made}")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import typer
 from rich.text import Text
 
-from core import operations, printing, reading
+from core import operations, overrides, printing, reading
 from core.bus import Bus
 from core.errors import ConfigError, Retryable
 from core.opening import CONFIG, DATA, JSON, actor, open_bus
@@ -107,11 +107,49 @@ def poll(
         before = reading.queue(bus.database, name)
         if before.side != "source":
             raise ConfigError(f"{name} не опрашивают: это {_SIDES[before.side]}. Источники видны в omsbus queue list")
-        operations.poll(bus, name)
+        operations.poll(bus, name, actor=actor())
         if not wait:
             printing.say(f"Опрос {name} заказан. Результат покажет omsbus queue list")
             return
         printing.say(f"{name}: {_polled(bus, before).poll_result}")
+
+
+@app.command()
+def drain(name: str = _NAME, config: Path | None = CONFIG, data: Path | None = DATA) -> None:
+    """Разобрать сейчас: отдых очереди кончается, обработчики просыпаются. Сообщения на повторе ждут своего срока."""
+    with open_bus(config, data) as bus:
+        operations.drain_now(bus, name, actor=actor())
+    printing.say(f"Очередь {name} разбирается.")
+
+
+@app.command()
+def numbers(
+    name: str = _NAME,
+    concurrency: int | None = typer.Option(None, "--concurrency", help="Обработчиков одновременно в процессе"),
+    attempts: int | None = typer.Option(None, "--attempts", help="Попыток до карантина"),
+    first_s: float | None = typer.Option(None, "--first-s", help="Первая пауза между попытками, секунд"),
+    factor: float | None = typer.Option(None, "--factor", help="Во сколько раз растёт пауза"),
+    most_s: float | None = typer.Option(None, "--most-s", help="Пауза не больше, секунд"),
+    reset: bool = typer.Option(False, "--reset", help="Вернуть числа настроек"),
+    config: Path | None = CONFIG,
+    data: Path | None = DATA,
+) -> None:
+    """Показать числа очереди или задать их: действуют во всех процессах через несколько секунд, без перезапуска."""
+    given = {"concurrency": concurrency, "attempts": attempts, "first_s": first_s, "factor": factor, "most_s": most_s}
+    given = {key: value for key, value in given.items() if value is not None}
+    with open_bus(config, data) as bus:
+        found = overrides.numbers(bus, name)
+        if given or reset:
+            kept = {} if reset else {one.name: one.override for one in found.items if one.override is not None}
+            found = overrides.override(bus, name, kept | given, actor=actor())
+    printing.table(
+        ("Что", "Действует", "В настройках", "Задано"),
+        [
+            (one.title, f"{one.in_force:g}", f"{one.base:g}", "" if one.override is None else f"{one.override:g}")
+            for one in found.items
+        ],
+        right=(1, 2, 3),
+    )
 
 
 def _polled(bus: Bus, before: QueueRow) -> QueueRow:

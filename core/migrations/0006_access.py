@@ -48,6 +48,13 @@ def upgrade() -> None:
     );
     CREATE INDEX session_account ON bus.session (account_id);
 
+    -- Wrong passwords by address: who tries many waits longer and longer. A row is forgotten with its last failure.
+    CREATE TABLE bus.sign_in_failure (
+        address     text PRIMARY KEY,               -- an IPv6 one by its /64
+        failures    int NOT NULL,
+        last_at     timestamptz NOT NULL DEFAULT clock_timestamp()
+    );
+
     CREATE TABLE bus.token (
         id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
         name        text NOT NULL UNIQUE,
@@ -76,6 +83,8 @@ def upgrade() -> None:
     CREATE INDEX audit_actor ON bus.audit (actor, seq);
     CREATE INDEX audit_object ON bus.audit (object_kind, object_id, seq);
     CREATE INDEX audit_action ON bus.audit (action, seq);
+    CREATE INDEX audit_via ON bus.audit (via, seq);
+    CREATE INDEX audit_at ON bus.audit (at);
     CREATE FUNCTION bus.refuse_audit_change() RETURNS trigger LANGUAGE plpgsql AS
     $$ BEGIN RAISE EXCEPTION 'bus.audit is append-only'; END $$;
     CREATE TRIGGER audit_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON bus.audit

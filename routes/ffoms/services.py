@@ -48,6 +48,7 @@ route = Route(
     body=ServicesQuery,
     key=document_key("//*[local-name() = 'UnitedPolicyNumber']"),
     features=["SMEV-21"],
+    plain=["RegionCode", "RegionName"],
 )
 
 

@@ -40,7 +40,7 @@ class SnilsRequest(Table):
     state: Mapped[str] = mapped_column(Text, server_default="asked")
     """asked, answered, rejected (by СФР), failed (by СМЭВ), timeout, doubtful (answered, but not to be written)."""
     snils: Mapped[str | None] = mapped_column(Text, info=PERSONAL)
-    note: Mapped[str] = mapped_column(Text, server_default="")
+    note: Mapped[str] = mapped_column(Text, server_default="", info=PERSONAL)
     """What the far side said, or why the answer is doubtful."""
     asked_at: Mapped[datetime] = mapped_column(_MOMENT, server_default=text("now()"))
     changed_at: Mapped[datetime] = mapped_column(_MOMENT, server_default=text("now()"))

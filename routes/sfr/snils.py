@@ -38,7 +38,9 @@ class SnilsAnswer(erz.Name):
     snils: erz.Personal
 
 
-ask = Route(api.ASK, title="СФР: запросить СНИЛС человека", body=SnilsCommand, features=["SMEV-53"])
+ask = Route(
+    api.ASK, title="СФР: запросить СНИЛС человека", body=SnilsCommand, features=["SMEV-53"], plain=["person_id"]
+)
 
 route = Route(
     "sfr.snils",

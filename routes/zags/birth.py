@@ -30,6 +30,7 @@ notice = Route(
     title="ЕГР ЗАГС: рассылка сведений о рождении",
     formats=[Format("4.0.1", root=f"{{{NAMESPACE}}}Request", schema=SCHEMA)],
     features=["SMEV-34"],
+    plain=registry.PLAIN,
 )
 
 route = Route(
@@ -41,6 +42,7 @@ route = Route(
     body=BirthNotice,
     key=registry.key_of,
     features=["SMEV-34"],
+    plain=registry.PLAIN,
 )
 
 

@@ -28,6 +28,7 @@ notice = Route(
     title="ЕГР ЗАГС: рассылка сведений о смерти",
     formats=[Format("4.0.1", root=f"{{{NAMESPACE}}}Request", schema=SCHEMA)],
     features=["SMEV-35"],
+    plain=registry.PLAIN,
 )
 
 route = Route(
@@ -39,6 +40,7 @@ route = Route(
     body=DeathNotice,
     key=registry.key_of,
     features=["SMEV-35"],
+    plain=registry.PLAIN,
 )
 
 

@@ -26,6 +26,12 @@ RECORD_ID: Final = "zags.record_id"
 NOTICE_ID: Final = "zags.notice_id"
 """Header of a record's message: journal id of the notification."""
 
+PLAIN: Final = (
+    *("ИдСвед", "ДатаСвед", "НомерВерс", "ДатаВерс", "КодЗАГС", "НаимЗАГС", "КодСтатус", "НаимСтатус"),
+    *("КодОбр", "RecordId", RECORD_ID, NOTICE_ID),
+)
+"""`Route.plain` of the ЗАГС kinds. Number and date of an act are not among them: they lead to the person."""
+
 _NAMES: Final = ("{*}ФИОУмер", "{*}ФИОРожд")
 _DATES: Final = ("{*}ДатаРождКаленд", "{*}ДатаРождДок")
 

@@ -43,7 +43,7 @@ def test_a_paused_poll_takes_nothing_until_it_is_asked_for_one(house: Any) -> No
         other = house.send_news(version="1.3")
         assert house.settled(other).state == "handled", "the other polls go on"
         assert house.journal_of(message_id) == []
-        operations.poll(house.bus, "smev.requests")
+        operations.poll(house.bus, "smev.requests", actor="test")
         assert house.settled(message_id).state == "handled"
     finally:
         operations.set_state(house.bus, "smev.requests", "running", actor="тест")

@@ -69,6 +69,12 @@ class Desk:
         return browser
 
 
+@pytest.fixture(scope="session")
+def desk_type() -> type[Desk]:
+    """For tests that share one console: Desk(bus, keep)."""
+    return Desk
+
+
 @pytest.fixture
 def console_of() -> Iterator[Callable[[Bus], Desk]]:
     """A console over an open bus."""

@@ -69,7 +69,7 @@ def test_a_paused_source_is_left_alone_but_obeys_a_forced_poll_once(
     receive(far)
     time.sleep(0.3)
     assert far.polls == 0
-    operations.poll(bus, "far.in")
+    operations.poll(bus, "far.in", actor="test")
     eventually(lambda: _polled(bus, "far.in"))  # one poll takes all that comes while it lasts
     assert far.acked == ["1"]
     far.offer("2", b"b")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -73,3 +74,44 @@ def test_a_wrong_schedule_is_refused_by_name(fields: dict[str, str], reason: str
     with pytest.raises(ConfigError, match=reason) as refused:
         _schedule(**fields)
     assert "t.every" in refused.value.reason
+
+
+@pytest.mark.feature("BUS-07")
+def test_the_hour_that_comes_twice_fires_once_and_the_hour_that_is_left_out_fires_at_its_end() -> None:
+    nightly = _schedule("30 2 * * *", timezone="Europe/Berlin")
+    autumn = nightly.following(datetime(2026, 10, 24, 12, tzinfo=UTC), 2)
+    assert [run.astimezone(UTC) for run in autumn] == [
+        datetime(2026, 10, 25, 0, 30, tzinfo=UTC), datetime(2026, 10, 26, 1, 30, tzinfo=UTC),
+    ]  # fmt: skip
+    [spring] = nightly.following(datetime(2026, 3, 28, 12, tzinfo=UTC))
+    assert spring.astimezone(UTC) == datetime(2026, 3, 29, 1, 0, tzinfo=UTC)
+
+
+@pytest.mark.feature("BUS-07")
+def test_an_interval_goes_on_through_the_hour_that_comes_twice() -> None:
+    runs = _schedule("*/30 * * * *", timezone="Europe/Berlin").following(datetime(2026, 10, 25, 0, 20, tzinfo=UTC), 4)
+    instants = [run.astimezone(UTC) for run in runs]
+    assert [b - a for a, b in itertools.pairwise(instants)] == [timedelta(minutes=30)] * 3
+
+
+@pytest.mark.parametrize("downtime", [timedelta(minutes=1), timedelta(days=3), timedelta(days=800)])
+def test_the_one_run_after_a_downtime_is_the_last_that_the_clock_would_have_fired(downtime: timedelta) -> None:
+    now = datetime(2026, 10, 26, 12, tzinfo=UTC)
+    for cron in ("30 2 * * *", "* * * * * *", "0 0 29 2 *", "*/7 3 * * *"):
+        plan = _schedule(cron, timezone="Europe/Berlin")
+        [*runs] = plan.missed_runs(now - downtime, now)
+        if runs:
+            assert plan.following(runs[0])[0] > now
+        else:
+            assert plan.following(now - downtime)[0] > now
+
+
+@pytest.mark.parametrize("cron", ["R * * * *", "r(0-9) 3 * * *", "*" * 10_000, "1," * 5000 + "1 * * * *", "", " "])
+def test_a_cron_without_measure_or_with_chance_in_it_is_refused(cron: str) -> None:
+    with pytest.raises(ConfigError, match="не похоже на cron") as refused:
+        _schedule(cron)
+    assert len(refused.value.reason) < 200
+
+
+def test_names_of_months_and_days_are_no_chance() -> None:
+    assert _schedule("0 3 * mar,apr fri").following(NOON)[0].month == 3

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from core import operations, scheduler
+from core import calendars_book, operations, scheduler
 from core.errors import ConfigError, Unavailable
 from core.schedule import Schedule
 from core.scheduler import Scheduler, fire, run_now
@@ -172,14 +172,14 @@ def test_a_paused_schedule_is_not_fired_and_its_pause_owes_nothing(
     bus: Any, clock: Any, look: Any, eventually: Any
 ) -> None:
     _declare(bus, _every_second(missed="all"))
-    operations.pause_schedule(bus, "t.tick", paused=True)
+    operations.pause_schedule(bus, "t.tick", paused=True, actor="test")
     _downtime(look, 1)
     one = clock(bus)
     eventually(lambda: one._leading)
     time.sleep(1.1)
     assert _runs(look) == []
     resumed = datetime.now(UTC)
-    operations.pause_schedule(bus, "t.tick", paused=False)
+    operations.pause_schedule(bus, "t.tick", paused=False, actor="test")
     eventually(lambda: len(_runs(look)) >= 2)
     assert all(datetime.fromisoformat(run.removeprefix("t.tick@")) >= resumed for run in _runs(look))
 
@@ -188,7 +188,7 @@ def test_pausing_takes_effect_while_the_clock_runs(bus: Any, clock: Any, look: A
     _declare(bus, _every_second())
     one = clock(bus)
     eventually(lambda: _runs(look))
-    operations.pause_schedule(bus, "t.tick", paused=True)
+    operations.pause_schedule(bus, "t.tick", paused=True, actor="test")
     eventually(lambda: not one._planned)
     before = len(_runs(look))
     time.sleep(1.2)
@@ -238,7 +238,7 @@ def test_an_unknown_schedule_is_refused(bus: Any) -> None:
     with pytest.raises(ConfigError, match="nothing"):
         bus.schedules.get("nothing")
     with pytest.raises(ConfigError, match="nothing"):
-        operations.pause_schedule(bus, "nothing", paused=True)
+        operations.pause_schedule(bus, "nothing", paused=True, actor="test")
 
 
 def test_a_run_that_could_not_be_fired_is_made_up_for(
@@ -280,5 +280,39 @@ def test_a_defect_while_firing_does_not_stop_the_clock(
         return put(messages)
 
     monkeypatch.setattr(bus.engine, "put", fail_once)
+    clock(bus)
+    eventually(lambda: _runs(look))
+
+
+@pytest.mark.feature("BUS-07")
+def test_the_leader_obeys_a_calendar_and_its_change_at_once(bus: Any, clock: Any, look: Any, eventually: Any) -> None:
+    """Today is a day off by the calendar, so nothing fires; then it is none."""
+    _declare(bus, _every_second(calendar="ru", timezone="UTC"))
+    today = datetime.now(UTC).date()
+    days = "\n".join(f"{today + timedelta(days=n):%d.%m.%Y};выходной" for n in (-1, 0, 1)).encode()
+    calendars_book.import_file(bus, "ru", days, actor="test")
+    one = clock(bus)
+    eventually(lambda: one._planned)
+    time.sleep(1.2)
+    assert _runs(look) == []
+    working = "\n".join(f"{today + timedelta(days=n):%d.%m.%Y};рабочий" for n in (-1, 0, 1)).encode()
+    calendars_book.import_file(bus, "ru", working, actor="test")
+    eventually(lambda: _runs(look))
+
+
+def test_a_schedule_that_never_comes_stops_neither_the_others_nor_the_metrics(
+    bus: Any, clock: Any, look: Any, eventually: Any
+) -> None:
+    _declare(bus, Schedule("t.never", "0 9 * * 6", "t.work", calendar="ru"), _every_second())
+    clock(bus)
+    eventually(lambda: _runs(look))
+    never = next(one for one in bus.watched.look(0).schedules if one.name == "t.never")
+    assert (never.next, never.lag_s) == (None, 0.0)
+
+
+@pytest.mark.feature("BUS-07")
+def test_an_operators_wish_is_what_is_fired(bus: Any, clock: Any, look: Any, eventually: Any) -> None:
+    _declare(bus, Schedule("t.tick", "0 0 1 1 *", "t.work"))
+    look.do("UPDATE bus.schedule SET changed = %s", '{"cron": "* * * * * *"}')
     clock(bus)
     eventually(lambda: _runs(look))

@@ -280,13 +280,13 @@ def test_our_own_files_import_nothing_from_the_network(house: Path, asked: Any, 
 
 def test_each_thread_compiles_for_itself_and_only_once(house: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     compiled: list[int] = []
-    original = stages._load_transformer
+    original = stages.load_transformer
 
     def counted(path: Path) -> Any:
         compiled.append(threading.get_ident())
         return original(path)
 
-    monkeypatch.setattr(stages, "_load_transformer", counted)
+    monkeypatch.setattr(stages, "load_transformer", counted)
     both = threading.Barrier(2)
 
     def work() -> None:

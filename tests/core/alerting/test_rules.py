@@ -11,7 +11,7 @@ import pytest
 
 from core.alerting.rules import Finding, judge
 from core.alerting.settings import Limits
-from core.gauges import DiskGauge, Gauges, ScheduleGauge
+from core.gauges import DiskGauge, Gauges, ScheduleGauge, WebhookGauge
 from core.reading import QueueRow
 
 pytestmark = pytest.mark.feature("BUS-13")
@@ -152,3 +152,11 @@ def test_reasons_of_people_and_programs_are_not_passed_on() -> None:
     found = _found(replace(QUIET, queues=rows, refusal=secret))
     assert len(found) >= 5
     assert not any(part in f"{one.text} {one.advice}" for one in found for part in ("Лесная", "112-233"))
+
+
+def test_a_subscription_that_is_not_delivered_to_is_told() -> None:
+    away = replace(QUIET, webhooks=[WebhookGauge(7, "Реестр", False, 3600.0)])
+    off = replace(QUIET, webhooks=[WebhookGauge(7, "Реестр", True, 3600.0)])
+    assert (_only(away).rule, _only(away).subject, _only(away).lasts_s) == ("webhook", "7", 15 * 60)
+    assert "«Реестр» выключена шиной" in _only(off).text
+    assert _only(off).lasts_s == 0

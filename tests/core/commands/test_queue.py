@@ -128,3 +128,24 @@ def test_a_resting_queue_says_until_when(omsbus: Omsbus, toy_bus: Bus) -> None:
     text = omsbus("queue", "list").out
     assert "отдыхает" in text
     assert "Другая сторона недоступна" in text
+
+
+@pytest.mark.feature("BUS-06")
+def test_numbers_are_shown_set_added_to_and_set_back(omsbus: Omsbus, toy_bus: Bus) -> None:
+    assert "Попыток до карантина" in omsbus("queue", "numbers", "sfr.snils").out
+    omsbus("queue", "numbers", "sfr.snils", "--attempts", "5")
+    omsbus("queue", "numbers", "sfr.snils", "--concurrency", "7")
+    found = toy_bus.overrides.of("sfr.snils")
+    assert found
+    assert (found.attempts, found.concurrency, found.first_s) == (5, 7, None)
+    omsbus("queue", "numbers", "sfr.snils", "--reset")
+    toy_bus.overrides.forget()
+    assert toy_bus.overrides.of("sfr.snils") is None
+
+
+@pytest.mark.feature("BUS-06")
+def test_a_resting_queue_is_drained_now(omsbus: Omsbus, toy_bus: Bus, database: Database) -> None:
+    with database.transaction() as connection:
+        driver(connection).execute("UPDATE bus.queue SET rest_until = now() + interval '1 hour' WHERE name = 'far'")
+    assert "разбирается" in omsbus("queue", "drain", "far").out
+    assert queue(omsbus, "far")["rest_until"] is None

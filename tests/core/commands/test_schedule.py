@@ -77,3 +77,36 @@ def test_a_preview_of_nonsense_is_refused_in_words(omsbus: Omsbus) -> None:
         said = omsbus("schedule", "preview", *arguments)
         assert isinstance(said.error, ConfigError)
         assert words in said.error.reason
+
+
+@pytest.mark.feature("BUS-07")
+def test_a_schedule_of_ones_own_is_added_edited_and_removed(omsbus: Omsbus) -> None:
+    said = omsbus("schedule", "add", "сверка", "15 3 * * *", "--queue", "bus.poll", "--body", '{"source": "x"}')
+    assert "каждый день в 03:15" in said.out
+    assert "по будням" in omsbus("schedule", "edit", "сверка", "--cron", "15 3 * * 1-5").out
+    found = {one["name"]: one for one in omsbus("schedule", "list", "--json").json}
+    assert (found["сверка"]["origin"], found["сверка"]["words"]) == ("operator", "по будням в 03:15")
+    assert omsbus("schedule", "remove", "сверка", answer="n\n").code == 1
+    assert omsbus("schedule", "remove", "сверка", "--yes").code == 0
+    assert "сверка" not in {one["name"] for one in omsbus("schedule", "list", "--json").json}
+
+
+@pytest.mark.feature("BUS-07")
+def test_a_declared_schedule_is_changed_and_set_back(omsbus: Omsbus) -> None:
+    omsbus("schedule", "edit", "nightly", "--cron", "0 5 * * *", "--missed", "all")
+    [changed] = omsbus("schedule", "list", "--json").json
+    assert (changed["cron"], changed["changed"]) == ("0 5 * * *", {"cron": "0 5 * * *", "missed": "all"})
+    assert "03:00" in omsbus("schedule", "edit", "nightly", "--reset").out
+    for arguments, words in (((), "Укажите"), (("--body", "{}"), "меняют там"), (("--cron", "x"), "не похоже на cron")):
+        error = omsbus("schedule", "edit", "nightly", *arguments).error
+        assert isinstance(error, ConfigError)
+        assert words in error.reason
+
+
+@pytest.mark.feature("BUS-07")
+def test_the_history_tells_the_runs(omsbus: Omsbus) -> None:
+    assert "ещё не запускалось" in omsbus("schedule", "history", "nightly").out
+    omsbus("schedule", "run", "nightly")
+    [run] = omsbus("schedule", "history", "nightly", "--json").json
+    assert (run["planned"], run["actor"], run["state"], run["took"]) == (None, "ivanova", "ready", None)
+    assert "вручную ivanova" in omsbus("schedule", "history", "nightly").out

@@ -1,0 +1,1 @@
+"""The REST API, `/api/v1`: what the console can do, for programs. Rules for integrators: docs/api.md."""

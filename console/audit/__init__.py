@@ -1,0 +1,1 @@
+"""Аудит: what people did and what they looked at; filters, export."""

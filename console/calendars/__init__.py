@@ -1,0 +1,1 @@
+"""Календари: business-day calendars that schedules follow."""

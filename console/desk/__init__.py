@@ -1,0 +1,1 @@
+"""The desk: whether all is well, and if not, where to go."""

@@ -1,0 +1,1 @@
+"""The map of flows: who gives messages to whom, and how it stands now."""

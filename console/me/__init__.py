@@ -1,0 +1,1 @@
+"""Мой профиль: the own password, time zone, look, sessions and last sign-ins."""

@@ -1,0 +1,1 @@
+"""Расписания: what fires when, its history, and what operators change of it."""

@@ -1,0 +1,1 @@
+"""Пробный прогон: a new transformer or schema on real messages, and what it would change."""

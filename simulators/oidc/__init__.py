@@ -1,0 +1,1 @@
+"""An OIDC provider on this machine, for tests: authorization code with PKCE."""
