@@ -237,7 +237,7 @@ def _freeze(db: Driver, job_id: int, chosen: Sequence[UUID] | Wanted | Chosen) -
         of = "FROM bus.quarantined(%(queue)s, %(group)s, 9223372036854775807, %(most)s) q JOIN bus.entry e USING (seq)"
         values |= {"queue": storable(chosen.queue), "group": storable(chosen.group)}
     elif isinstance(chosen, Wanted):
-        conditions, more = reading.conditions_of(db, chosen)
+        conditions, more = finding.conditions_of(db, chosen)
         of = f"FROM bus.entry e JOIN bus.message m USING (seq) WHERE {' AND '.join(conditions)} LIMIT %(most)s"
         values |= more
     else:

@@ -26,6 +26,7 @@ from core.declarations import declare, look_around, look_for_orphans
 from core.discovery import Routes
 from core.distribution import Drains, Sweep, Worker, celery_app, signals_of
 from core.engine import UNKNOWN_QUEUE, Engine
+from core.errands import Errands
 from core.errors import BusError, ConfigError, Unavailable
 from core.gauges import Watched
 from core.intake import Intake
@@ -97,6 +98,7 @@ class Bus:
         self.meter = Meter(database)
         self.verifier = Verifier(database, self.payloads)
         self.overrides = Overrides(database)
+        self.errands = Errands()
         self.engine = Engine(
             database,
             self.journal,
@@ -260,6 +262,8 @@ class Bus:
             self.signals.stop()  # a command that starts nothing may have woken somebody
             self.meter.stop()
             self.verifier.stop()
+            self.watched.stop()
+            self.errands.stop()
             self.bulk, self._announcer, self._workers, self._drains_here = None, None, [], False
             for line in self.lines.values():
                 line.close()

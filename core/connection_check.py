@@ -8,7 +8,6 @@ for again.
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from dataclasses import dataclass
 from datetime import datetime
@@ -52,7 +51,7 @@ def begin(bus: Bus, connector: str, *, actor: str) -> None:
         if row is None:
             return
         audit.record(db, actor, "connector.checked", "connector", connector, f"Проверка связи коннектора {connector}")
-    threading.Thread(target=_run, args=(bus, connector, row[0]), name=f"check {connector}", daemon=True).start()
+    bus.errands.run(f"check {connector}", lambda: _run(bus, connector, row[0]))
 
 
 def last(bus: Bus, connector: str) -> Check | None:

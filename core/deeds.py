@@ -5,8 +5,12 @@ An action is `<object>.<deed>`. A test finds every action that the program recor
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Final
+
+from core.access import permissions
 
 ACTIONS: Final[Mapping[str, str]] = {
     "message.viewed": "Просмотр содержимого сообщения",
@@ -146,6 +150,9 @@ DETAILS: Final[Mapping[str, str]] = {
     "reason": "почему",
 }
 
+_RIGHTS: Final = ("scopes", "roles", "added", "removed")
+_MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:")
+
 
 def title(action: str) -> str:
     """In Russian; the action itself when nobody has given it a title."""
@@ -162,12 +169,26 @@ def detail_title(name: str) -> str:
     return DETAILS.get(name, name)
 
 
-def told(value: Any) -> str:
-    """A value of the detail as a person reads it."""
+def told(value: Any, name: str = "") -> str:
+    """A value of the detail as a person reads it. name: what it is; rights and roles are called by their titles."""
     if isinstance(value, bool):
         return "да" if value else "нет"
     if isinstance(value, list):
-        return ", ".join(map(told, value)) or "ничего"
+        return ", ".join(told(one, name) for one in value) or "ничего"
     if isinstance(value, dict):
-        return ", ".join(f"{detail_title(name)}: {told(one)}" for name, one in value.items()) or "ничего"
-    return "ничего" if value in (None, "") else str(value)
+        return ", ".join(f"{detail_title(key)}: {told(one, key)}" for key, one in value.items()) or "ничего"
+    if value in (None, ""):
+        return "ничего"
+    if isinstance(value, str) and name in _RIGHTS:
+        role = permissions.roles().get(value)
+        return permissions.permissions().get(value) or (f"«{role.title}»" if role else value)
+    if isinstance(value, str) and _MOMENT.match(value):
+        return _moment(value)
+    return str(value)
+
+
+def _moment(text: str) -> str:
+    try:
+        return f"{datetime.fromisoformat(text):%d.%m.%Y %H:%M UTC%z}"
+    except ValueError:
+        return text

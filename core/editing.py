@@ -17,6 +17,7 @@ from core import stages, xml
 from core.discovery import Routes
 from core.errors import BusError, MalformedXml, Permanent, SchemaViolation, UnknownKind
 from core.message import Message
+from core.xsd_words import in_russian
 
 EDIT_MOST_BYTES: Final = 512 * 1024
 """A longer body is no work for a text box. A form of the console takes twice as much."""
@@ -129,7 +130,7 @@ def fault_of(error: BusError) -> Fault:
     """The sentence for the editor, without the advice that is for the sender, and the lines."""
     if isinstance(error, SchemaViolation):
         found = [_ERROR_LINE.fullmatch(one) for one in error.detail.splitlines()]
-        lines = tuple((int(one[1]), one[2]) for one in found if one)
+        lines = tuple((int(one[1]), in_russian(one[2])) for one in found if one)
         return Fault(error.reason.replace(" Отправитель должен исправить данные и прислать новое сообщение", ""), lines)
     return Fault(error.reason.replace(": исправьте документ у отправителя", ": исправьте документ"))
 

@@ -172,6 +172,11 @@ class Watched:
             threading.Thread(target=self._renew, name="gauges", daemon=True).start()
         return last
 
+    def stop(self) -> None:
+        """Wait for a look in the background. Idempotent."""
+        if self._renewing.acquire(timeout=2 * STATEMENT_MOST_S):
+            self._renewing.release()
+
     def _renew(self) -> None:
         try:
             self.look()

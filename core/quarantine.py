@@ -17,9 +17,9 @@ from core.errors import ConfigError
 from core.reading import MESSAGE_COLUMNS, MessageRow
 
 GROUPS_MOST: Final = 200
-COUNT_MOST: Final = 20_000
+COUNT_MOST: Final = 10_000
 """Messages counted in all for a list of groups; of one group for its page."""
-COUNT_EACH: Final = 1000
+COUNT_EACH: Final = 100
 """Messages of a group that are counted even when the others used all of COUNT_MOST."""
 _ALL: Final = 2**63 - 1
 

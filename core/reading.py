@@ -6,7 +6,6 @@ sequence number, a moment is turned into a sequence number by halving. No body i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
@@ -119,35 +118,6 @@ def queue(database: Database, name: str) -> QueueRow:
         if row.name == name:
             return row
     raise ConfigError(f"Нет очереди {name}. Посмотрите список: omsbus queue list")
-
-
-def messages(database: Database, wanted: Wanted, limit: int, *, oldest_first: bool = False) -> list[MessageRow]:
-    """One page, the newest first; the next page is `before` the last row's seq (or `after`, oldest first).
-
-    As long as it takes: who waits for a page asks core.search.finding. Raises ConfigError.
-    """
-    from core.search.finding import find
-
-    return find(database, wanted, limit, oldest_first=oldest_first, budget_s=None).rows
-
-
-def pages(database: Database, wanted: Wanted, limit: int, page: int = 500) -> Iterator[list[MessageRow]]:
-    """Up to `limit` messages from the oldest, a page at a time: rows may change state between pages."""
-    after = wanted.after or 0
-    while limit > 0:
-        found = messages(database, replace(wanted, after=after), min(limit, page), oldest_first=True)
-        if not found:
-            return
-        yield found
-        after = found[-1].seq
-        limit -= len(found)
-
-
-def conditions_of(db: Driver, wanted: Wanted) -> tuple[list[str], dict[str, Any]]:
-    """SQL over bus.entry e and bus.message m, and its values. Raises ConfigError."""
-    from core.search.finding import conditions
-
-    return conditions(db, wanted)
 
 
 def sources(db: Driver) -> list[str]:

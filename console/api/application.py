@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Final
 
+import anyio
 from fastapi import FastAPI
 
 from console.api import problems
 from console.api.document import document
 from console.api.guard import Guard
-from console.api.resource import Operation, Resource
+from console.api.resource import KEYS_AT_ONCE, Operation, Resource
 from core.settings import HOUSE
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def build(bus: Bus) -> FastAPI:
     """The API of this bus."""
     app = FastAPI(title="omsbus", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     app.state.bus = bus
+    app.state.keys = anyio.CapacityLimiter(KEYS_AT_ONCE)
     found = resources()
     for resource in found:
         for one in resource.declared:

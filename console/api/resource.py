@@ -38,9 +38,8 @@ ANY: Final = "*"
 BODY_MOST_BYTES: Final = 8 * 1024 * 1024
 KEY_HEADER: Final = "idempotency-key"
 REPLAYED_HEADER: Final = "Idempotency-Replayed"
-_KEYS_AT_ONCE: Final = 8
+KEYS_AT_ONCE: Final = 8
 """Requests under a key hold a connection to the database while they last."""
-_keys = anyio.CapacityLimiter(_KEYS_AT_ONCE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +131,7 @@ class Resource:
                 "tags": [self.title],
                 "operation_id": function.__name__,
                 "status_code": status,
+                "response_description": "Готово",
                 "openapi_extra": extra,
             }
             self.declared.append(Declared(path, function, made | values))
@@ -182,7 +182,7 @@ class Operation(APIRoute):
         digest = fingerprint(request.method, target, await request.body())
         once = Once(request.app.state.bus.database, request.state.person.login, key, digest)
         # A client that goes away must not leave the key in doubt.
-        async with _keys:
+        async with request.app.state.keys:
             with anyio.CancelScope(shield=True):
                 made = await self._carried_out(request, answer, once)
         return made

@@ -142,7 +142,7 @@ def _is_foreign(request: Request) -> bool:
         return site not in ("same-origin", "none")
     origin = request.headers.get("origin", "")
     ours = {request.headers.get("host", ""), urlsplit(request.app.state.bus.settings.console_url).netloc}
-    return bool(origin) and urlsplit(origin).netloc not in ours
+    return bool(origin) and urlsplit(origin).netloc not in ours - {""}
 
 
 def _redirect_uri(request: Request) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from typing import IO, BinaryIO, cast
+from typing import IO
 from uuid import UUID
 
 from fastapi import APIRouter, Form
@@ -71,7 +71,7 @@ def package(message_id: UUID, page: Page = allowed("evidence.make")) -> Response
 def download(message_id: UUID, page: Page = allowed("evidence.make")) -> Response:
     file = tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES)  # noqa: SIM115 - closed when the last octet has left
     try:
-        evidence.pack(page.bus, message_id, page.person, cast("BinaryIO", file))
+        evidence.pack(page.bus, message_id, page.person, file)
     except BaseException:
         file.close()
         raise

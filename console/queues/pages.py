@@ -181,7 +181,7 @@ def _charts(page: Page, one: Standing, span: str) -> Any:
 def _messages(page: Page, one: Standing) -> list[reading.MessageRow]:
     if one.row.side == "source" or not page.may("messages.read"):
         return []
-    return reading.messages(page.bus.database, Wanted(queue=one.name), LAST_MESSAGES)
+    return finding.messages(page.bus.database, Wanted(queue=one.name), LAST_MESSAGES)
 
 
 def _numbers(page: Page, one: Standing) -> Numbers | None:

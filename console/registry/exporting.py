@@ -28,6 +28,8 @@ from console.registry.showing import shown
 from core.screen import Screen
 
 ROWS_MOST: Final = {"csv": 100_000, "xlsx": 20_000}
+STATEMENT_MOST_S: Final = 60
+"""So long may the database look for the next rows."""
 _CHUNK_ROWS: Final = 500
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 _XLSX: Final = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
@@ -108,6 +110,7 @@ def _rows(request: Request, view: Any, columns: list[Any], statement: Any) -> It
     choices = {one.name: dict(one.choices or ()) if isinstance(one, Choice) else None for one in columns}
     engine = request.app.state.bus.database.engine
     with engine.connect() as connection:
+        connection.execute(sa.text(f"SET LOCAL statement_timeout = '{STATEMENT_MOST_S}s'"))
         read = connection.execution_options(stream_results=True, yield_per=_CHUNK_ROWS)
         wanted = statement.with_only_columns(*(getattr(view.model, one.name) for one in columns))
         for row in read.execute(wanted):

@@ -45,7 +45,7 @@ WORDS: Final = {
     "Preview": "Проверка",
     "Loading preview...": "Проверяем файл…",
     "Importing...": "Загружаем…",
-    "Import {count} row(s)": "Загрузить строк: {count}",
+    "Import {count} row(s)": "Загрузить строки без ошибок",
     "Preview (first {count} row(s))": "Первые строки: {count}",
     "Update existing records by primary key": "Заменять записи с тем же номером",
     "An unexpected error occurred while processing this row.": "Строка не загружена: такого значения здесь не бывает",

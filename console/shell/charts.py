@@ -157,8 +157,10 @@ def _drawn(one: Series, steps: int, top: float) -> Iterator[Markup]:
             ends = f"{_x(run[0][0], steps)},{_FLOOR} {line} {_x(run[-1][0], steps)},{_FLOOR}"
             yield Markup('<polygon class="chart-area chart-{}" points="{}"/>').format(one.tone, ends)
         if len(run) == 1:
-            x, y = line.split(",")
-            yield Markup('<circle class="chart-dot chart-{}" cx="{}" cy="{}" r="2.5"/>').format(one.tone, x, y)
+            place, value = run[0]
+            yield Markup('<circle class="chart-dot chart-{}" cx="{}" cy="{}" r="2.5"/>').format(
+                one.tone, _x(place, steps), _y(value, top)
+            )
         else:
             yield Markup('<polyline class="chart-line chart-{}" points="{}"/>').format(one.tone, line)
 

@@ -21,7 +21,7 @@ from core.access.person import Person
 from core.access.roles import ADMINISTRATOR, permissions_of, roles_of
 from core.access.sessions import end_all_of
 from core.access.settings import AccessSettings
-from core.database import Database, Driver, driver
+from core.database import Database, Driver, driver, storable
 from core.errors import ConfigError
 
 THEMES: Final = ("auto", "light", "dark")
@@ -80,7 +80,7 @@ def create(
 
     Raises ConfigError when the login is taken, a role is unknown or not the giver's to give, the password is weak.
     """
-    login, name = login.strip().lower(), " ".join(name.split())
+    login, name = _bare(login), " ".join(storable(name).split())
     if not _LOGIN.fullmatch(login):
         raise ConfigError("Имя для входа: от 2 до 64 знаков, буквы, цифры, точка, дефис, подчёркивание, @")
     _refuse_name(name)
@@ -105,7 +105,7 @@ def create(
 
 def rename(database: Database, login: str, name: str, *, actor: str) -> None:
     """Another name of the person. Raises ConfigError."""
-    name = " ".join(name.split())
+    name = " ".join(storable(name).split())
     _refuse_name(name)
     with database.transaction() as connection:
         db = driver(connection)
@@ -231,7 +231,7 @@ def change_password(
 
 def set_subject(database: Database, login: str, subject: str, *, actor: str, giver: Person | None = None) -> None:
     """Who this is at the OIDC provider (`sub`); "" unties. Raises ConfigError."""
-    subject = subject.strip()
+    subject = storable(subject.strip())
     with database.transaction() as connection:
         db = driver(connection)
         account = _lock(db, login)
@@ -279,7 +279,7 @@ def any_at_all(database: Database) -> bool:
 def found(database: Database, login: str) -> Account:
     """Raises ConfigError when there is none."""
     with database.transaction() as connection:
-        return one_of(driver(connection), "login", login.strip().lower()) or _none(login)
+        return one_of(driver(connection), "login", _bare(login)) or _none(login)
 
 
 def one_of(db: Driver, column: str, value: str, *, lock: bool = False) -> Account | None:
@@ -301,7 +301,11 @@ def _account(row: tuple[Any, ...]) -> Account:
 
 
 def _lock(db: Driver, login: str) -> Account:
-    return one_of(db, "login", login.strip().lower(), lock=True) or _none(login)
+    return one_of(db, "login", _bare(login), lock=True) or _none(login)
+
+
+def _bare(login: str) -> str:
+    return storable(login.strip().lower())
 
 
 def _none(login: str) -> Account:
@@ -315,7 +319,7 @@ def _refuse_name(name: str) -> None:
 
 def _known_roles(db: Driver, roles: Sequence[str]) -> list[str]:
     """In order and once each; the own ones cannot be removed until this transaction ends. Raises ConfigError."""
-    wanted = list(dict.fromkeys(roles))
+    wanted = list(dict.fromkeys(storable(one) for one in roles))
     db.execute("SELECT 1 FROM bus.role WHERE name = ANY(%s) FOR SHARE", (wanted,))
     known = roles_of(db)
     if unknown := [one for one in wanted if one not in known]:

@@ -13,7 +13,7 @@ from core.access import permissions
 from core.access.giving import refuse_what_is_not_his_to_give
 from core.access.permissions import Role
 from core.access.person import Person
-from core.database import Database, Driver, driver
+from core.database import Database, Driver, driver, storable
 from core.errors import ConfigError
 
 ADMINISTRATOR: Final = "administrator"
@@ -63,7 +63,7 @@ def save(
     giver: whose right to give is checked (core.access.giving); None: the command line. Raises ConfigError.
     """
     wanted = frozenset(allowed)
-    title = title.strip()
+    title = storable(title.strip())
     if not _NAME.fullmatch(name):
         raise ConfigError("Имя роли: от 2 до 40 знаков, латинские строчные буквы, цифры, дефис, подчёркивание")
     if name in permissions.roles():
@@ -110,7 +110,7 @@ def remove(database: Database, name: str, *, actor: str) -> None:
         raise ConfigError(f"Роль {name} поставляется с шиной и не удаляется")
     with database.transaction() as connection:
         db = driver(connection)
-        row = db.execute("SELECT title FROM bus.role WHERE name = %s FOR UPDATE", (name,)).fetchone()
+        row = db.execute("SELECT title FROM bus.role WHERE name = %s FOR UPDATE", (storable(name),)).fetchone()
         if row is None:
             raise ConfigError(f"Нет роли {name}. Посмотрите список ролей")
         holders = [one for (one,) in db.execute("SELECT login FROM bus.account WHERE %s = ANY(roles) LIMIT 3", (name,))]

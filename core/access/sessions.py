@@ -96,7 +96,7 @@ def end_one(database: Database, number: str, *, actor: str, of: str = "") -> Non
         row = db.execute(
             "DELETE FROM bus.session s USING bus.account a WHERE encode(s.hash, 'hex') = %(number)s "
             "AND a.id = s.account_id AND (%(of)s = '' OR a.login = %(of)s) RETURNING a.login",
-            {"number": number, "of": of},
+            {"number": storable(number), "of": of},
         ).fetchone()
         if row is None:
             raise ConfigError("Этот сеанс уже закончился")
@@ -107,7 +107,7 @@ def end_all(database: Database, login: str, *, actor: str, but: str = "") -> int
     """End every session of this login, except of the cookie `but`; how many."""
     with database.transaction() as connection:
         db = driver(connection)
-        row = db.execute("SELECT id FROM bus.account WHERE login = %s", (login,)).fetchone()
+        row = db.execute("SELECT id FROM bus.account WHERE login = %s", (storable(login),)).fetchone()
         if row is None:
             raise ConfigError(f"Нет пользователя {login}. Посмотрите список пользователей")
         ended = end_all_of(db, row[0], but=but)

@@ -14,7 +14,7 @@ from core import audit
 from core.access import permissions
 from core.access.giving import refuse_what_is_not_his_to_give
 from core.access.person import Person
-from core.database import Database, driver
+from core.database import Database, driver, storable
 from core.errors import ConfigError
 
 PREFIX: Final = "omsbus_"
@@ -90,7 +90,7 @@ def revoke(database: Database, name: str, *, actor: str) -> None:
     """From now on it opens nothing. Idempotent. Raises ConfigError when there is none of this name."""
     with database.transaction() as connection:
         db = driver(connection)
-        row = db.execute("SELECT revoked_at FROM bus.token WHERE name = %s FOR UPDATE", (name,)).fetchone()
+        row = db.execute("SELECT revoked_at FROM bus.token WHERE name = %s FOR UPDATE", (storable(name),)).fetchone()
         if row is None:
             raise ConfigError(f"Нет токена {name}. Посмотрите список токенов")
         if row[0] is None:

@@ -67,7 +67,7 @@ def start(
             what = f"{_many(found.many, more=found.is_more)} сообщений по причине «{printing.short(found.reason)}»"
         else:
             chosen = Wanted(queue=queue, state=state, reason_like=reason_like)
-            count = sum(len(page) for page in reading.pages(bus.database, chosen, bulk.CHOSEN_MOST)) if state else 0
+            count = sum(len(page) for page in finding.pages(bus.database, chosen, bulk.CHOSEN_MOST)) if state else 0
             what = f"по отбору сообщений: {count}"
         if not yes:
             typer.confirm(f"{bulk.ACTIONS.get(action, action)}: {what}?", abort=True)

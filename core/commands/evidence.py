@@ -7,7 +7,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import IO
 
 import typer
 
@@ -70,13 +70,13 @@ def verify(
 
 
 @contextlib.contextmanager
-def _new_file(path: Path) -> Iterator[BinaryIO]:
+def _new_file(path: Path) -> Iterator[IO[bytes]]:
     """A file that appears whole or not at all."""
     if path.exists():
         raise ConfigError(f"Файл {path} уже есть: укажите другое имя в --out")
     try:
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".evidence-") as file:
-            yield cast("BinaryIO", file)
+            yield file
             file.flush()
             os.link(file.name, path)
     except FileExistsError:

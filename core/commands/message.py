@@ -63,7 +63,7 @@ def list_(
         before=before,
     )
     with open_bus(config, data) as bus:
-        rows = reading.messages(bus.database, wanted, limit)
+        rows = finding.messages(bus.database, wanted, limit)
     if as_json:
         printing.as_json([asdict(row) for row in rows])
         return
@@ -183,14 +183,14 @@ def _chosen(queue: str, state: str, reason_like: str) -> Wanted:
 
 
 def _resend_chosen(bus: Bus, chosen: Wanted, limit: int, *, yes: bool) -> int:
-    count = sum(len(page) for page in reading.pages(bus.database, chosen, limit))
+    count = sum(len(page) for page in finding.pages(bus.database, chosen, limit))
     if not count:
         return 0
     if not yes:
         typer.confirm(f"Отправить повторно сообщений: {count}?", abort=True)
     return sum(
         operations.resend(bus, [row.id for row in page], actor=actor())
-        for page in reading.pages(bus.database, chosen, count, RESEND_PAGE)
+        for page in finding.pages(bus.database, chosen, count, RESEND_PAGE)
     )
 
 

@@ -17,9 +17,7 @@ from core.opening import CONFIG, DATA, JSON, actor, open_bus
 from core.schedule import MISSED, RULES, Schedule
 
 NAME = "schedule"
-app = typer.Typer(
-    help="Расписания: ближайшие запуски, история, запуск сейчас, пауза.", no_args_is_help=True
-)
+app = typer.Typer(help="Расписания: ближайшие запуски, история, запуск сейчас, пауза.", no_args_is_help=True)
 
 RUNS_MOST = 100
 _MISSED_HELP = "; ".join(f"{name} — {words_of}" for name, words_of in MISSED.items())

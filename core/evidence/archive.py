@@ -44,7 +44,7 @@ class Written:
 class Writer:
     """Adds files one after another; `files` says what was written."""
 
-    def __init__(self, out: BinaryIO) -> None:
+    def __init__(self, out: IO[bytes]) -> None:
         self._zip = zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED)
         self.files: list[Written] = []
 

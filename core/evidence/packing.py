@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from io import BufferedIOBase, BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from core import audit, masking, operations
@@ -55,7 +55,7 @@ class Preview:
     head: str
 
 
-def pack(bus: Bus, message_id: UUID, person: Person, out: BinaryIO, *, up_to: int | None = None) -> None:
+def pack(bus: Bus, message_id: UUID, person: Person, out: IO[bytes], *, up_to: int | None = None) -> None:
     """Write the package of a message to `out`. The making is in the audit before the first octet is written.
 
     Whoever lacks `personal.read` gets no contents: they are named by their sha256, and the proof holds all the same.

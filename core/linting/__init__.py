@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from core.linting import connectors, files, routes, subsystems
+from core.linting import connectors, files, routes, screens, subsystems
 from core.linting.finding import Finding, words
 from core.settings import HOUSE
 
@@ -22,6 +22,7 @@ CHECKS: Final[dict[str, Check]] = {
     "маршруты": routes.check,
     "коннекторы": connectors.check,
     "подсистемы": subsystems.check,
+    "экраны": screens.check,
 }
 """What is looked at, in words for a person."""
 

@@ -83,6 +83,7 @@ def upgrade() -> None:
     CREATE INDEX audit_actor ON bus.audit (actor, seq);
     CREATE INDEX audit_object ON bus.audit (object_kind, object_id, seq);
     CREATE INDEX audit_action ON bus.audit (action, seq);
+    CREATE INDEX audit_actor_action ON bus.audit (actor, action, seq);
     CREATE INDEX audit_via ON bus.audit (via, seq);
     CREATE INDEX audit_at ON bus.audit (at);
     CREATE FUNCTION bus.refuse_audit_change() RETURNS trigger LANGUAGE plpgsql AS

@@ -14,7 +14,7 @@ from core.errors import Permanent
 from core.reading import Wanted
 from core.search import values
 from core.search.choices import title_of
-from core.search.finding import Found, every, find
+from core.search.finding import Found, find, pages
 from core.search.rules import rules
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def export(bus: Bus, wanted: Wanted, person: Person) -> Iterator[list[str]]:
     with bus.database.transaction() as connection:
         audit.record(driver(connection), person.login, "messages.exported", "journal", "", note, _told(wanted))
     yield list(COLUMNS)
-    for rows in every(bus.database, wanted, EXPORTED_MOST):
+    for rows in pages(bus.database, wanted, EXPORTED_MOST, oldest_first=False):
         for row in rows:
             yield [
                 str(row.seq),

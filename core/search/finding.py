@@ -87,20 +87,30 @@ def find(
     )
 
 
-def every(database: Database, wanted: Wanted, limit: int, page: int = 500) -> Iterator[list[MessageRow]]:
-    """Up to `limit` messages, the newest first, a page at a time, as long as it takes."""
+def messages(database: Database, wanted: Wanted, limit: int, *, oldest_first: bool = False) -> list[MessageRow]:
+    """One page however long it takes, the newest first; the next one is `before` the last row's seq (or `after`).
+
+    Raises ConfigError.
+    """
+    return find(database, wanted, limit, oldest_first=oldest_first, budget_s=None).rows
+
+
+def pages(
+    database: Database, wanted: Wanted, limit: int, page: int = 500, *, oldest_first: bool = True
+) -> Iterator[list[MessageRow]]:
+    """Up to `limit` messages, a page at a time: rows may change state between pages. As long as it takes."""
     while limit > 0:
-        found = find(database, wanted, min(limit, page), budget_s=None)
-        if found.rows:
-            yield found.rows
-        if found.next is None:
+        found = messages(database, wanted, min(limit, page), oldest_first=oldest_first)
+        if not found:
             return
-        limit -= len(found.rows)
-        wanted = replace(wanted, before=found.next)
+        yield found
+        limit -= len(found)
+        last = found[-1].seq
+        wanted = replace(wanted, after=last) if oldest_first else replace(wanted, before=last)
 
 
-def conditions(db: Driver, wanted: Wanted) -> tuple[list[str], dict[str, Any]]:
-    """All of it as SQL over bus.entry e and bus.message m, and its values. Raises ConfigError."""
+def conditions_of(db: Driver, wanted: Wanted) -> tuple[list[str], dict[str, Any]]:
+    """All of `wanted` as SQL over bus.entry e and bus.message m, and its values. Raises ConfigError."""
     _check(wanted)
     low, high, period, values = _window(db, wanted)
     chosen = plan(db, wanted)

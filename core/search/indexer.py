@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import structlog
@@ -125,15 +125,19 @@ class Indexer:
                 by_kind.setdefault(rule.kind, []).append((rule, path))
         wanted = [seq for seq, kind in found if kind in by_kind]
         keys: list[tuple[int, int, int]] = []
+        words: list[tuple[int, int, list[int]]] = []
         for seq, kind, inline, payload in db.execute(_BODIES, (wanted, BODY_MOST_BYTES)) if wanted else ():
             body = self._body(db, inline, payload)
             for rule, path in by_kind[kind]:
                 if path is None:
-                    _add_words(db, rule, seq, values.words_of_body(body))
+                    words.append((seq, rule.id, sorted(map(values.hashed, values.words_of_body(body)))))
                 else:
                     keys += [(rule.id, values.hashed(one), seq) for one in values.values_of_body(body, path)]
         if keys:
             db.execute(_ADD, [list(column) for column in zip(*keys, strict=True)])
+        if words:
+            with db.cursor() as cursor:
+                cursor.executemany(_ADD_WORDS, words)
 
     def _body(self, db: Driver, inline: bytes | None, payload: str | None) -> bytes:
         try:
@@ -169,16 +173,6 @@ def _removed(db: Driver) -> bool:
     if not gone:
         db.execute("DELETE FROM bus.search_rule WHERE id = %s", row)
     return True
-
-
-def _add_words(db: Driver, rule: Rule, seq: int, found: Iterable[str]) -> None:
-    hashes = sorted({values.hashed(word) for word in found})
-    if hashes:
-        db.execute(
-            "INSERT INTO bus.search_words (seq, rule, words) VALUES (%s, %s, %s) ON CONFLICT (seq) DO UPDATE "
-            "SET rule = EXCLUDED.rule, words = EXCLUDED.words",
-            (seq, rule.id, hashes),
-        )
 
 
 _CURSOR: Final = """
@@ -218,6 +212,10 @@ _BUILT_IN: Final = {
 _ADD: Final = """
 INSERT INTO bus.search_key (rule, value, seq) SELECT * FROM unnest(%s::int[], %s::bigint[], %s::bigint[])
 ON CONFLICT DO NOTHING
+"""
+_ADD_WORDS: Final = """
+INSERT INTO bus.search_words (seq, rule, words) VALUES (%s, %s, %s)
+ON CONFLICT (seq) DO UPDATE SET rule = EXCLUDED.rule, words = EXCLUDED.words
 """
 _FORGET_KEYS: Final = "DELETE FROM bus.search_key k USING bus.message m WHERE m.id = ANY(%s) AND k.seq = m.seq"
 _FORGET_WORDS: Final = "DELETE FROM bus.search_words w USING bus.message m WHERE m.id = ANY(%s) AND w.seq = m.seq"

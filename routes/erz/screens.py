@@ -34,6 +34,8 @@ def by_name(model: Any) -> Callable[[str], Conditions]:
             conditions.append(model.birth_date == _day(found))
             text = text.replace(found[0], " ")
         words = text.replace("|", " ").split()
+        if conditions and not words:
+            raise Mistake("Введите с датой и начало фамилии: по одной дате людей слишком много")
         if words:
             surname, given, patronymic = words[0], "".join(words[1:2]), " ".join(words[2:])
             beginning = search_key(surname, given, patronymic).rstrip("|")

@@ -29,6 +29,7 @@ NOTICE_ID: Final = "zags.notice_id"
 PLAIN: Final = (
     *("ИдСвед", "ДатаСвед", "НомерВерс", "ДатаВерс", "КодЗАГС", "НаимЗАГС", "КодСтатус", "НаимСтатус"),
     *("КодОбр", "RecordId", RECORD_ID, NOTICE_ID),
+    *("reference", "office_code", "office_name", "version", "version_date", "status_code"),  # of the transformed
 )
 """`Route.plain` of the ЗАГС kinds. Number and date of an act are not among them: they lead to the person."""
 

@@ -27,7 +27,8 @@ from connectors.smev3 import contents
 from core import cli, logs, printing
 from core.errors import BusError
 from core.message import Message
-from core.reading import Wanted, messages
+from core.reading import Wanted
+from core.search.finding import messages
 
 pytestmark = pytest.mark.feature("BUS-14")
 

@@ -15,12 +15,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from argon2 import PasswordHasher
 from starlette.testclient import TestClient
 
 from console.app import Console
 from console.shell.page import SESSION_COOKIE
-from core.access import accounts, sessions
+from core.access import accounts, passwords, sessions
 from core.bus import Bus
+from core.database import Database, driver
 
 PASSWORD = "очень длинный пароль 1"
 
@@ -69,10 +71,30 @@ class Desk:
         return browser
 
 
+@pytest.fixture
+def rows(database: Database) -> Callable[..., list[tuple[Any, ...]]]:
+    """What stands in the tables: rows("SELECT …", values…)."""
+
+    def read(sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        with database.transaction() as connection:
+            return driver(connection).execute(sql, values or None).fetchall()  # type: ignore[arg-type]
+
+    return read
+
+
 @pytest.fixture(scope="session")
 def desk_type() -> type[Desk]:
     """For tests that share one console: Desk(bus, keep)."""
     return Desk
+
+
+@pytest.fixture(autouse=True)
+def cheap_hash(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A password is hashed for every person of every test: not with the 64 MiB of the real thing."""
+    monkeypatch.setattr(passwords, "_hasher", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+    passwords._nobody.cache_clear()
+    yield
+    passwords._nobody.cache_clear()
 
 
 @pytest.fixture

@@ -77,3 +77,10 @@ def test_what_nobody_has_named_is_shown_as_it_is() -> None:
     assert deeds.title("new.thing") == "new.thing"
     assert deeds.object_title("thing") == "thing"
     assert deeds.told({"added": ["a"], "x": True, "y": None}) == "добавлено: a, x: да, y: ничего"
+
+
+def test_rights_and_moments_are_told_in_words() -> None:
+    assert deeds.told(["queues.read", "operator", "gone"], "added") == "Очереди: смотреть, «Оператор», gone"
+    assert deeds.told("operator") == "operator"
+    assert deeds.told("2027-11-25T00:00:00+03:00") == "25.11.2027 00:00 UTC+0300"
+    assert deeds.told("2027-99-25T00:00:00") == "2027-99-25T00:00:00"

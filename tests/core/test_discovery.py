@@ -157,3 +157,9 @@ def test_the_core_imports_nothing_that_is_plugged_into_it() -> None:
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             for name in names:
                 assert name.split(".")[0] not in ("connectors", "routes", "transformers", "console"), f"{path}: {name}"
+
+
+def test_screens_and_their_shelves_are_found_by_their_files() -> None:
+    found = {screen.key: screen for screen in discovery.screens()}
+    assert {"erz.persons", "erz.deaths", "fns.organizations", "pump.services", "sfr.snils"} <= set(found)
+    assert set(discovery.shelves()) == {screen.subsystem for screen in found.values()}

@@ -99,10 +99,10 @@ def test_a_fault_names_the_lines_and_gives_no_advice_to_the_sender() -> None:
         SchemaViolation(
             "Документ не соответствует схеме a.xsd: строка 6, Дата. "
             "Отправитель должен исправить данные и прислать новое сообщение",
-            detail="6: Element 'Дата': bad\n12: other\n(кое-что ещё)",
+            detail="6: Element '{a}Дата': 'вчера' is not a valid value of the atomic type 'xs:date'.\n12: other\n(+)",
         )
     )
-    assert told.lines == ((6, "Element 'Дата': bad"), (12, "other"))
+    assert told.lines == ((6, "Дата: «вчера» — не дата ГГГГ-ММ-ДД"), (12, "other"))
     assert told.reason == "Документ не соответствует схеме a.xsd: строка 6, Дата."
     malformed = editing.fault_of(MalformedXml("Это не правильный XML (строка 2): исправьте документ у отправителя."))
     assert malformed.reason.endswith("исправьте документ.")

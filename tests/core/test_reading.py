@@ -14,6 +14,7 @@ from core.database import Database, driver
 from core.errors import ConfigError
 from core.message import Message
 from core.reading import Wanted
+from core.search import finding
 
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -40,11 +41,11 @@ def journal(database: Database) -> Database:
 
 
 def numbers(database: Database, wanted: Wanted) -> list[int]:
-    return [row.seq for row in reading.messages(database, wanted, 1000)]
+    return [row.seq for row in finding.messages(database, wanted, 1000)]
 
 
 def test_a_period_holds_exactly_what_was_accepted_in_it(journal: Database) -> None:
-    everything = reading.messages(journal, Wanted(), 1000)
+    everything = finding.messages(journal, Wanted(), 1000)
     for first, last in product((-10, 0, 1, 17, 54, 120, 198, 199, 1000), (-10, 0, 55, 121, 199, 1000)):
         since, until = FIRST + timedelta(minutes=first), FIRST + timedelta(minutes=last)
         expected = [row.seq for row in everything if since <= row.accepted_at < until]
@@ -58,16 +59,16 @@ def test_messages_whose_numbers_and_times_disagree_a_little_are_not_lost(journal
             "UPDATE bus.message SET accepted_at = accepted_at + interval '70 seconds' * (seq % 4 - 1)"
         )
     since, until = FIRST + timedelta(minutes=100), FIRST + timedelta(minutes=110)
-    expected = [row.seq for row in reading.messages(journal, Wanted(), 1000) if since <= row.accepted_at < until]
+    expected = [row.seq for row in finding.messages(journal, Wanted(), 1000) if since <= row.accepted_at < until]
     assert len(expected) >= 4
     assert numbers(journal, Wanted(since=since, until=until)) == expected
 
 
 def test_pages_hold_everything_once_and_no_more_than_was_asked(journal: Database) -> None:
     chosen = Wanted(queue="queue", state="quarantined")
-    everything = [row.seq for page in reading.pages(journal, chosen, 1000, page=7) for row in page]
+    everything = [row.seq for page in finding.pages(journal, chosen, 1000, page=7) for row in page]
     assert everything == sorted(numbers(journal, Wanted()))
-    some = [row.seq for page in reading.pages(journal, chosen, 10, page=7) for row in page]
+    some = [row.seq for page in finding.pages(journal, chosen, 10, page=7) for row in page]
     assert some == everything[:10]
 
 

@@ -130,7 +130,7 @@ def test_a_row_of_an_export_is_in_russian(database) -> None:
         "Пользователь",
         "ivanova",
         "Изменены роли",
-        "добавлено: operator",
+        "добавлено: «Оператор»",
     )
 
 

@@ -108,7 +108,7 @@ def get_evidence(call: Asked, message_id: MessageId) -> StreamingResponse:
         cards.card(call.bus.database, message_id)
     out = tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES)  # noqa: SIM115  # closed by _pieces
     try:
-        evidence.pack(call.bus, message_id, call.person, out)  # type: ignore[arg-type]
+        evidence.pack(call.bus, message_id, call.person, out)
     except BaseException:
         out.close()
         raise

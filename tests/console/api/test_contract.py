@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable
+from ipaddress import ip_network
 from typing import Any
 
 import hypothesis
@@ -19,10 +20,15 @@ from schemathesis import GenerationMode
 from schemathesis.config import SchemathesisConfig
 from schemathesis.core.failures import FailureGroup
 
+from core import bulk
 from core.access.permissions import PERMISSIONS
 from core.message import Message
 from core.route import Route
 from core.schedule import Schedule
+from core.webhooks import subscriptions
+from core.webhooks.feed import TYPES
+from core.webhooks.settings import WebhooksSettings
+from core.webhooks.subscriptions import Wanted
 
 EXAMPLES = 12
 """Of each operation and mode."""
@@ -48,12 +54,16 @@ def routes() -> list[Route]:
 @pytest.fixture
 def lived_in(bus_of: Callable[..., Any], api_of: Callable[..., Any]) -> tuple[Any, list[str]]:
     """The API of a bus at work in which something has happened, and ids of messages."""
-    bus = bus_of(routes())
+    allow = WebhooksSettings(allow=[ip_network("127.0.0.0/8")], timeout_s=1)
+    bus = bus_of(routes(), webhooks=allow)
     bus.start(intake=True, work=True, schedule=True, push=True)
     made = bus.engine.put([Message(kind="erz.note", body=b"<a/>") for _ in range(3)])
     made += bus.engine.put([Message(kind="nobody.knows", body=b'{"a": 1}')])
-    bus.schedules.declare([Schedule("nightly", "0 3 * * *", "erz.note")])
-    return api_of(bus), [str(one.message_id) for one in made]
+    bus.schedules.declare([Schedule("erz.note", "0 3 * * *", "erz.note")])
+    ids = [one.message_id for one in made]
+    bulk.start(bus, ids[3:], "resend", actor="test")
+    subscriptions.create(bus, Wanted("Никто", "http://127.0.0.1:1/", tuple(TYPES)), actor="test")
+    return api_of(bus), list(map(str, ids))
 
 
 @pytest.mark.slow
@@ -66,6 +76,7 @@ def test_the_api_keeps_its_word(lived_in: tuple[Any, list[str]], mode: Generatio
     schema = schemathesis.openapi.from_asgi(
         "/api/v1/openapi.json", api.app, headers=headers, config=SchemathesisConfig.from_dict(CONFIG)
     )
+    schema.validate()
     known = {"message_id": ids[0], "name": "erz.note", "webhook_id": 1, "job_id": 1, "correction_id": 1}
     called, broken = 0, []
     for found in schema.get_all_operations():

@@ -69,7 +69,7 @@ def test_after_a_defect_nobody_knows_and_what_is_not_repeatable_is_refused(bus_o
     assert caller.post("/queues/erz.note/resume", headers={"Idempotency-Key": "r"}).status_code == 200
 
 
-def test_twenty_at_once_under_one_key_have_one_effect(bus_of, api_of) -> None:
+def test_many_at_once_under_one_key_have_one_effect(bus_of, api_of) -> None:
     bus = bus_of(routes())
     caller = api_of(bus).token("messages.resend", "messages.read")
     body = {"ids": [handled(bus)]}
@@ -86,11 +86,11 @@ def test_twenty_at_once_under_one_key_have_one_effect(bus_of, api_of) -> None:
     assert len(caller.get("/messages").json()["items"]) == 2
 
 
-@pytest.mark.parametrize("key", ["", "x" * 256])
-def test_a_key_that_is_none_is_refused(bus_of, api_of, key: str) -> None:
+def test_a_key_that_is_none_is_refused(bus_of, api_of) -> None:
     caller = api_of(bus_of(routes())).token("queues.operate")
-    refused = caller.post("/queues/erz.note/resume", headers={"Idempotency-Key": key})
-    assert (refused.status_code, refused.json()["type"]) == (400, "/api/v1/problems/key")
+    for key in ("", "x" * 256):
+        refused = caller.post("/queues/erz.note/resume", headers={"Idempotency-Key": key})
+        assert (refused.status_code, refused.json()["type"]) == (400, "/api/v1/problems/key")
 
 
 def test_an_operation_without_a_known_permission_cannot_be_made() -> None:

@@ -21,7 +21,7 @@ def desk(bus_of: Callable[..., Bus], console_of: Callable[[Bus], Desk]) -> Desk:
 
 
 @pytest.mark.feature("BUS-07")
-def test_a_file_is_uploaded_and_its_year_is_seen(desk: Desk, look: Any) -> None:
+def test_a_file_is_uploaded_and_its_year_is_seen(desk: Desk, rows: Any) -> None:
     administrator = desk.person("administrator", login="ivanova")
     assert "Календарей ещё нет" in administrator.get("/calendars").text
     taken = administrator.submit("/calendars/import", name="ru", title="Наш", files={"file": ("c.csv", DAYS)})
@@ -31,7 +31,7 @@ def test_a_file_is_uploaded_and_its_year_is_seen(desk: Desk, look: Any) -> None:
     assert 'class="day-working"' in page
     assert "На 2031 год дней нет" in administrator.get("/calendars/ru?year=2031").text
     assert "ivanova" in administrator.get("/calendars").text
-    assert look.one("SELECT count(*) FROM bus.audit WHERE action = 'calendar.imported'") == 1
+    assert rows("SELECT actor FROM bus.audit WHERE action = 'calendar.imported'") == [("ivanova",)]
 
 
 @pytest.mark.feature("BUS-07")
@@ -44,14 +44,14 @@ def test_a_shipped_calendar_is_taken_by_a_button(desk: Desk) -> None:
     assert len(calendars_book.all_of(desk.bus)) == 1
 
 
-@pytest.mark.parametrize(
-    ("name", "octets"),
-    [("ru", b"junk"), ("ru", b""), ("", DAYS), ("a/b", DAYS), ("ru", b"x" * 1_100_000), ("ru", b"<!DOCTYPE a><a/>")],
-    ids=range(6),
-)
-def test_what_is_no_calendar_becomes_a_sentence(desk: Desk, name: str, octets: bytes) -> None:
-    answer = desk.person("administrator").submit("/calendars/import", name=name, files={"file": ("c.csv", octets)})
-    assert answer.status_code in (303, 422)
+def test_what_is_no_calendar_becomes_a_sentence(desk: Desk) -> None:
+    administrator = desk.person("administrator")
+    for name, octets in (
+        *(("ru", octets) for octets in (b"junk", b"", b"x" * 1_100_000, b"<!DOCTYPE a><a/>")),
+        *((name, DAYS) for name in ("", "a/b", "\x00")),
+    ):
+        answer = administrator.submit("/calendars/import", name=name, files={"file": ("c.csv", octets)})
+        assert answer.status_code in (303, 422)
     assert calendars_book.all_of(desk.bus) == []
 
 

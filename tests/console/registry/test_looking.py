@@ -6,8 +6,11 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+import sqlalchemy as sa
 
+from console.registry import engine, looks, view
 from core import discovery
+from core.errors import Unavailable
 
 SCREENS = sorted(screen.key for screen in discovery.screens())
 HOSTILE = ("", "0", "-1", "abc", "1;DROP TABLE erz.person", "9" * 40, "%00", "1%00", "'", "💥", "%ff", "1.5", "null")
@@ -133,7 +136,13 @@ def test_whoever_sees_masks_is_offered_no_search_and_no_filter_over_them(registr
 @pytest.mark.feature("TECH-01")
 @pytest.mark.parametrize(
     "text",
-    ["елкина-тайная", "Ёлкина-Тайная Секр", "ЁЛКИНА-тайная  секретина скрытовна", "Ёлкина 29.12.1951", "29.12.1951"],
+    [
+        "елкина-тайная",
+        "Ёлкина-Тайная Секр",
+        "ЁЛКИНА-тайная  секретина скрытовна",
+        "Ёлкина 29.12.1951",
+        "29.12.1951 елкина",
+    ],
 )
 def test_a_death_is_found_by_name_opened_and_leads_to_its_message(registry: Any, text: str) -> None:
     reader = registry.reader("personal", "auditor")
@@ -152,10 +161,13 @@ def test_another_name_finds_nothing(registry: Any, text: str) -> None:
     assert "Ничего не найдено" in found.text
 
 
-def test_a_date_that_does_not_exist_is_told(registry: Any) -> None:
-    told = registry.reader("personal").get("/registry/erz/deaths/list", params={"q": "31.02.2026"})
+@pytest.mark.parametrize(
+    ("text", "sentence"), [("Елкина 31.02.2026", "нет в календаре"), ("29.12.1951", "Введите с датой и начало фамилии")]
+)
+def test_what_can_not_be_searched_by_is_told(registry: Any, text: str, sentence: str) -> None:
+    told = registry.reader("personal").get("/registry/erz/deaths/list", params={"q": text})
     assert told.status_code == 400
-    assert "нет в календаре" in told.text
+    assert sentence in told.text
 
 
 @pytest.mark.parametrize(
@@ -264,3 +276,53 @@ def test_moments_are_told_in_the_zone_of_the_person(registry: Any) -> None:
         run("UPDATE erz.person SET changed_at = '2026-01-13 23:30:00+00'")
         run("UPDATE bus.account SET timezone = 'Asia/Vladivostok' WHERE login = %s", (reader.login,))
     assert "14.01.2026 09:30:00" in reader.get("/registry/erz/persons/list").text
+
+
+@pytest.mark.feature("TECH-01")
+def test_a_large_registry_is_neither_counted_nor_paged_to_its_end(
+    registry: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with registry.bus.database.transaction() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO fns.organization (ogrn, ogrn_date, name, extract_date) "
+            "SELECT 'БОЛЬШОЙ' || i, '2002-08-16', 'Большая ' || i, '2026-01-15' FROM generate_series(100, 159) i"
+        )
+    monkeypatch.setattr(view, "REACH_ROWS", 30)
+    reader = registry.reader()
+    seen = reader.get("/registry/fns/organizations/list").text
+    assert "1–25 из" in seen
+    assert "примерно" in seen
+    assert "более чем" in reader.get("/registry/fns/organizations/list?q=Большая").text
+    assert seen.count("data-sa-pk=") == 25
+    assert reader.get("/registry/fns/organizations/list?page=2").text.count("data-sa-pk=") == 5
+    assert "Так далеко список не листают" in reader.get("/registry/fns/organizations/list?page=3").text
+
+
+def test_a_question_that_takes_too_long_ends_in_a_sentence(registry: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "STATEMENT_MOST_S", 0.05)
+    screen = next(one for one in discovery.screens() if one.key == "fns.organizations")
+    monkeypatch.setitem(vars(screen), "find", lambda _text: (sa.func.pg_sleep(5).is_not(None),))
+    told = registry.reader().get("/registry/fns/organizations/list?q=x")
+    assert told.status_code == 422
+    assert "Слишком долгий запрос" in told.text
+
+
+@pytest.mark.feature("BUS-14")
+def test_without_the_audit_nothing_is_shown(registry: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_given: Any) -> None:
+        raise Unavailable("Аудит не пишется")
+
+    monkeypatch.setattr(looks.audit, "record", refuse)
+    for path in (list_of(registry, "erz.persons"), card_of(registry, "erz.persons")):
+        told = registry.reader("personal").get(path)
+        assert told.status_code == 503
+        assert [secret for secret in registry.shown if secret in told.text] == []
+
+
+@pytest.mark.feature("BUS-14")
+def test_the_log_of_the_program_knows_nothing_of_what_is_searched(
+    registry: Any, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level("DEBUG")
+    registry.reader("personal").get("/registry/erz/persons/list", params={"q": "Ёлкина-Тайная"})
+    assert "лкина" not in caplog.text + "".join(capfd.readouterr())

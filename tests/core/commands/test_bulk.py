@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -77,7 +78,7 @@ def test_a_second_person_approves_with_his_own_password(omsbus: Omsbus, toy_bus:
     accounts.create(toy_bus.database, "boris", "Борис", PASSWORD, roles, actor="test")
     person = Person("anna", "Анна", frozenset(PERMISSIONS), anna)
     number = corrections.propose(
-        toy_bus, _id(toy_bus, failures[0]), '{"name": "Ян"}', "Не было имени", person=person
+        toy_bus, UUID(failures[0]), '{"name": "Ян"}', "Не было имени", person=person
     )  # fmt: skip
     assert "ждёт утверждения" in omsbus("correction", "list").out
     shown = omsbus("correction", "show", str(number), "--login", "boris", answer=f"{PASSWORD}\n")
@@ -88,9 +89,6 @@ def test_a_second_person_approves_with_his_own_password(omsbus: Omsbus, toy_bus:
         "не подходят" in omsbus("correction", "approve", str(number), "--login", "boris", answer="нет\n").error.reason
     )
     assert corrections.correction(toy_bus.database, number).state == "proposed"
-
-
-def _id(bus: Bus, message: str) -> Any:
-    from uuid import UUID
-
-    return UUID(message)
+    omsbus("correction", "reject", str(number), "--reason", "Не так", "--login", "boris", answer=f"{PASSWORD}\n")
+    rejected = corrections.correction(toy_bus.database, number)
+    assert (rejected.state, rejected.decided_by, rejected.decision) == ("rejected", "boris", "Не так")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -138,7 +139,8 @@ def test_details_of_errors_and_results_of_stages_are_shown_on_demand(omsbus: Oms
         "sent": "<receipt/>",
         "prepared": "<prepared/>",
     }
-    assert looked["events"][0]["detail"] == ""
+    prepared = hashlib.sha256(b"<prepared/>").hexdigest()
+    assert looked["events"][0]["detail"] == f"sha256:{prepared}"
     assert "&lt;receipt/&gt;" not in (text := omsbus("message", "show", "2", "--detail").out)
     assert "<prepared/>" in text
 

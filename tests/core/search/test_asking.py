@@ -89,7 +89,7 @@ def test_an_export_holds_what_the_list_holds_and_is_noted(bus: Any, monkeypatch:
     wanted = Wanted(kind="kind 1", state="quarantined")
     header, *rows = asking.export(bus, wanted, MASKED)
     assert header == list(asking.COLUMNS)
-    expected = [row for page in finding.every(bus.database, wanted, 10_000, 7) for row in page]
+    expected = [row for page in finding.pages(bus.database, wanted, 10_000, 7, oldest_first=False) for row in page]
     assert [int(row[0]) for row in rows] == [row.seq for row in expected]
     assert rows[0][4] == "Первый вид"
     assert len({len(row) for row in (header, *rows)}) == 1

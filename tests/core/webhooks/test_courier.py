@@ -396,3 +396,14 @@ def test_a_subscription_without_sense_is_refused(bus_of) -> None:
     for deed in (subscriptions.pause, subscriptions.resume, subscriptions.remove, subscriptions.renew_secret):
         with pytest.raises(ConfigError, match="Нет подписки 7"):
             deed(bus, 7, actor="test")
+
+
+@pytest.mark.slow
+def test_a_running_bus_delivers_and_only_one_of_two(bus_of, receiver, eventually) -> None:
+    buses = [bus_of([route()], webhooks=LOOPBACK) for _ in range(2)]
+    for bus in buses:
+        bus.start(intake=False, work=True, schedule=True)
+    subscriptions.create(buses[0], Wanted("Всё", receiver.url, ("message.handled",)), actor="test")
+    ids = put(buses[0], 20)
+    eventually(lambda: len(receiver.events()) >= 20, 30.0)
+    assert sorted(one["message_id"] for one in receiver.events()) == sorted(map(str, ids))

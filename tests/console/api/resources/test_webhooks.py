@@ -56,15 +56,10 @@ def test_the_secret_is_stored_nowhere_not_even_under_a_key(bus_of, api_of) -> No
     assert first["secret"].encode() not in bytes(body[0])
 
 
-@pytest.mark.parametrize(
-    "url", ["https://127.0.0.1/", "https://10.0.0.5/", "http://example.org/x", "https://[::1]/", "ftp://example.org/"]
-)
-def test_an_inner_or_unsafe_address_is_refused(bus_of, api_of, url: str) -> None:
-    refused = api_of(bus_of()).token("webhooks.write").post("/webhooks", json={**WISH, "url": url})
-    if url.startswith("http://"):  # a name: its addresses are looked at when it is posted to
-        assert refused.status_code == 201
-    else:
-        assert refused.status_code == 409
+def test_an_inner_or_unsafe_address_is_refused(bus_of, api_of) -> None:
+    caller = api_of(bus_of()).token("webhooks.write")
+    for url in ("https://127.0.0.1/", "https://10.0.0.5/", "http://8.8.8.8/x", "https://[::1]/", "ftp://example.org/"):
+        assert caller.post("/webhooks", json={**WISH, "url": url}).status_code == 409, url
 
 
 def test_a_test_tells_what_came_of_it(bus_of, api_of) -> None:
