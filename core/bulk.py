@@ -16,11 +16,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from core import audit, printing, quarantine, reading
+from core import audit, printing, quarantine
 from core.database import Database, Driver, driver, storable
 from core.errors import ConfigError, Permanent
 from core.quarantine import Chosen
 from core.reading import Wanted
+from core.search import finding
 
 if TYPE_CHECKING:
     from core.bus import Bus

@@ -109,6 +109,7 @@ class Runner:
         self._news.set()
 
     def _run(self) -> None:
+        audit.comes_from("bus")
         while not self._stopping:
             pause_s = self._look_s
             try:

@@ -95,8 +95,7 @@ def fields_of(bus: Bus, queue: str) -> dict[str, str]:
     schema = route.body.model_json_schema(by_alias=True)
     required = set(schema.get("required", ()))
     return {
-        name: str(one.get("description") or one.get("title") or name)
-        + ("" if name in required else " (не обязательно)")
+        name: str(one.get("description", "")) + ("" if name in required else " (не обязательно)")
         for name, one in schema.get("properties", {}).items()
     }
 

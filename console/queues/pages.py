@@ -17,6 +17,7 @@ from core.errors import ConfigError
 from core.overrides import NAMES, Numbers
 from core.pace import SPANS
 from core.reading import Wanted
+from core.search import finding
 from core.standing import MODES, Standing
 
 MENU = [Item("Очереди", "/queues", "fa-layer-group", "Шина", 2, "queues.read")]

@@ -27,6 +27,8 @@ MENU = [Item("Пробный прогон", "/trial", "fa-flask", "Управл�
 router = APIRouter()
 
 LAST: Final = 100
+_SPLIT: Final = "|"
+"""Between kind and version; a line end would come back as two signs."""
 LINES_MOST: Final = 4000
 """Of one difference side by side."""
 VERDICTS: Final = {
@@ -61,7 +63,7 @@ def begin(
     page: Page = allowed("trial.run"),
 ) -> Response:
     try:
-        name, _, version = kind.partition("\n")
+        name, _, version = kind.partition(_SPLIT)
         route, form = run.find(page.bus, name, version)
         given = _read(files)
         if given and text.strip():
@@ -125,7 +127,7 @@ def one(job_id: str, message_id: UUID, page: Page = allowed("trial.run")) -> Res
 
 def _form(page: Page, kind: str, *, text: str = "", last: str = "", problem: str = "", detail: str = "") -> Response:
     choices = _choices(page)
-    chosen = kind if "\n" in kind else next((one.value for one in choices if one.kind == kind), "")
+    chosen = kind if _SPLIT in kind else next((one.value for one in choices if one.kind == kind), "")
     return page.show(
         "trial/form.html",
         status=422 if problem else 200,
@@ -143,7 +145,11 @@ def _form(page: Page, kind: str, *, text: str = "", last: str = "", problem: str
 def _choices(page: Page) -> list[Choice]:
     return [
         Choice(
-            f"{route.name}\n{form.version}", f"{route.title}, {form.version}", route.name, form.schema, form.transform
+            f"{route.name}{_SPLIT}{form.version}",
+            f"{route.title}, {form.version}",
+            route.name,
+            form.schema,
+            form.transform,
         )
         for route in sorted(page.bus.routes.by_name.values(), key=lambda one: one.title)
         for form in route.formats

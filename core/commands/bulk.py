@@ -7,11 +7,12 @@ from pathlib import Path
 
 import typer
 
-from core import bulk, cards, printing, quarantine, reading
+from core import bulk, cards, printing, quarantine
 from core.bulk import Job
 from core.opening import CONFIG, DATA, JSON, actor, open_bus
 from core.quarantine import Chosen
 from core.reading import Wanted
+from core.search import finding
 
 NAME = "bulk"
 app = typer.Typer(

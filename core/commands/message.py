@@ -17,6 +17,7 @@ from core.message import Message
 from core.moments import moment
 from core.opening import CONFIG, DATA, JSON, actor, open_bus
 from core.reading import MessageRow, Wanted
+from core.search import finding
 
 NAME = "message"
 app = typer.Typer(

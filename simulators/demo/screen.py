@@ -118,7 +118,8 @@ def _short(path: Path) -> str:
 
 
 _QUEUES = """
-SELECT coalesce(nullif(q.title, ''), q.name), count(*) FILTER (WHERE e.state IN ('ready', 'held')), count(*) FILTER (WHERE e.state = 'retry'),
+SELECT coalesce(nullif(q.title, ''), q.name),
+       count(*) FILTER (WHERE e.state IN ('ready', 'held')), count(*) FILTER (WHERE e.state = 'retry'),
        count(*) FILTER (WHERE e.state = 'quarantined'), count(*) FILTER (WHERE e.state IN ('handled', 'sent'))
 FROM bus.queue q LEFT JOIN bus.entry e ON e.queue = q.name
 WHERE q.side <> 'source' GROUP BY q.name, q.title ORDER BY q.name

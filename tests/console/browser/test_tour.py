@@ -33,7 +33,8 @@ def alike(path: str) -> tuple[Any, ...]:
 
 
 def links(desk: Any) -> list[str]:
-    found = desk.page.eval_on_selector_all("a[href]", "all => all.map(one => new URL(one.getAttribute('href'), location).href)")
+    hrefs = "all => all.map(one => new URL(one.getAttribute('href'), location).href)"
+    found = desk.page.eval_on_selector_all("a[href]", hrefs)
     ours = [urlsplit(one) for one in found if one.startswith(desk.show.url)]
     return list(dict.fromkeys(one.path + (f"?{one.query}" if one.query else "") for one in ours))
 

@@ -15,7 +15,7 @@ from routes.zags import death
 
 Desk = Any
 FORM = death.route.formats[0]
-KIND = f"zags.death\n{FORM.version}"
+KIND = f"zags.death|{FORM.version}"
 PRESENT = (HOUSE / "transformers" / FORM.transform).read_text(encoding="utf-8")
 CHANGED = PRESENT.replace("<birth_place>", "<birth_place>г. ")
 SAMPLE = (HOUSE / "schemas/zags/death/v1/samples/valid/record-plain.xml").read_bytes()
@@ -29,7 +29,7 @@ REFUSED: list[tuple[dict[str, str], Any, str]] = [
     ({"text": "<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>"}, None, "DOCTYPE"),
     ({"text": PRESENT, "kind": "нет"}, None, "Нет вида сведений"),
     ({"text": PRESENT, "kind": ""}, None, "Нет вида сведений"),
-    ({"text": PRESENT, "kind": "zags.death\n9"}, None, "нет версии"),
+    ({"text": PRESENT, "kind": "zags.death|9"}, None, "нет версии"),
     ({"text": PRESENT, "last": "0"}, None, "от 1 до 1000"),
     ({"text": PRESENT, "last": "1001"}, None, "от 1 до 1000"),
     ({"text": PRESENT, "last": "много"}, None, "Число от 1 до 1000"),
