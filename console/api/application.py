@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import anyio
 from fastapi import FastAPI
 
-from console.api import problems
+from console.api import PREFIX, problems
 from console.api.document import document
 from console.api.guard import Guard
 from console.api.resource import KEYS_AT_ONCE, Operation, Resource
@@ -16,8 +16,6 @@ from core.settings import HOUSE
 
 if TYPE_CHECKING:
     from core.bus import Bus
-
-PREFIX: Final = "/api/v1"
 
 
 def resources() -> list[Resource]:

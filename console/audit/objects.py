@@ -8,6 +8,7 @@ from typing import Final
 from urllib.parse import quote
 
 from core import deeds, discovery
+from core.access.person import Person
 from core.screen import Screen
 from core.trail import Row
 
@@ -24,6 +25,11 @@ _ADDRESSES: Final[Mapping[str, str]] = {
     "role": "/roles/{}",
 }
 """Kind of object → its page."""
+_ONLY_FOR: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("account", "role", "token"), "people.write"),
+    "webhook": "webhooks.write",
+}
+"""Kind of object → the permission without which its page is closed, where the audit's reader may lack it."""
 _LISTS: Final[Mapping[str, str]] = {"token": "/tokens"}
 
 
@@ -37,14 +43,18 @@ def title(kind: str) -> str:
     return titles().get(kind, kind)
 
 
-def address(row: Row) -> str:
-    """The page of the object; "" when it has none."""
+def address(row: Row, reader: Person) -> str:
+    """The page of the object; "" when it has none, or is closed to this reader."""
+    if (needed := _ONLY_FOR.get(row.object_kind)) and not reader.may(needed):
+        return ""
     if row.object_kind in _LISTS:
         return _LISTS[row.object_kind]
     if not row.object_id:
         return ""
     name = quote(row.object_id, safe="")
     if screen := _screens().get(row.object_kind):
+        if not reader.may(f"{screen.subsystem}.read"):
+            return ""
         return f"/registry/{screen.subsystem}/{screen.name}/detail?pk={name}"
     return _ADDRESSES[row.object_kind].format(name) if row.object_kind in _ADDRESSES else ""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
@@ -12,8 +13,9 @@ from console.shell.page import query_of, with_query
 from core.settings import HOUSE
 
 
+@functools.cache
 def environment() -> Environment:
-    """Escaping everything; an unknown name is an error."""
+    """One a process. Escaping everything; an unknown name is an error."""
     env = Environment(
         loader=FileSystemLoader(HOUSE / "console"),
         autoescape=True,

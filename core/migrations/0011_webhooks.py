@@ -20,7 +20,7 @@ def upgrade() -> None:
     );
     CREATE INDEX idempotency_began ON bus.idempotency (began_at);
 
-    -- Who wants to be told. event_seq, change_seq: how far this one has been told; *_to: where the batch under way ends.
+    -- Who wants to be told. event_seq, change_seq: how far this one has been told; *_to: the end of the batch now sent.
     -- No secret: it is derived from the key of the bus and `salt`; key_mark tells whether that key is still the same.
     CREATE TABLE bus.webhook (
         id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -66,12 +66,11 @@ def find(
         db = driver(connection)
         # The planner must never choose to read a whole table of millions because it is in doubt.
         db.execute("SET LOCAL enable_seqscan = off; SET LOCAL jit = off")
-        if budget_s is not None:
-            db.execute(f"SET LOCAL statement_timeout = {math.ceil(budget_s * 1000) + 200}")
         window = _window(db, wanted)
         chosen = plan(db, wanted)
         walk = _Walk(db, chosen, window, oldest_first, budget_s)
         seqs = walk.take(limit + 1)
+        db.execute("SET LOCAL statement_timeout = 0")  # it was for the portions
         rows = db.execute(_ROWS, (seqs[:limit],), prepare=False).fetchall() if seqs else []
     found = [MessageRow(*row) for row in rows]
     found.sort(key=lambda row: row.seq, reverse=not oldest_first)
@@ -238,8 +237,10 @@ class _Walk:
         if self._budget_s is None:
             row = self._db.execute(sql, values, prepare=False).fetchone()
         else:
+            left_ms = max(1, math.ceil((self._ends - time.monotonic()) * 1000))
             try:
                 with self._db.transaction():
+                    self._db.execute(f"SET LOCAL statement_timeout = {left_ms}")
                     row = self._db.execute(sql, values, prepare=False).fetchone()
             except psycopg.errors.QueryCanceled:
                 return None

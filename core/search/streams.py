@@ -166,7 +166,7 @@ def _merged(parts: Sequence[str]) -> str:
 
 def _external(db: Driver, wanted: Wanted, made: Plan) -> Stream:
     """By the id under which it came, or under which it went out."""
-    names = [wanted.source] if wanted.source else sources(db)
+    names = [storable(wanted.source)] if wanted.source else sources(db)
     rows = db.execute(_EXTERNAL, {"external_id": storable(wanted.external_id), "sources": names}, prepare=False)
     made.values["given"] = [row[0] for row in rows]
     made.conditions["external_id"] = "e.seq = ANY(%(given)s)"
@@ -215,8 +215,22 @@ def _keys(db: Driver, wanted: Wanted, made: Plan, offered: list[Stream]) -> None
         )
         made.conditions["words"] = condition
         offered.append(
-            Stream(("words",), COUNTED_MOST, (Segment(_WORDS_LOOK, exact=condition, most=WORDS_FIRST), Segment(_WORDS)))
+            Stream(
+                ("words",),
+                _words_estimate(db, made.values["words"]),
+                (Segment(_WORDS_LOOK, exact=condition, most=WORDS_FIRST), Segment(_WORDS)),
+            )
         )
+
+
+def _words_estimate(db: Driver, hashes: Sequence[int]) -> float:
+    """How many messages have the rarest of these words, as far as the planner knows."""
+    row = db.execute(_WORD_STATISTICS).fetchone()
+    if row is None or not row[1]:
+        return float(row[0]) if row else 0.0
+    messages, common, shares = row
+    known = dict(zip(common, shares, strict=False))  # behind them stand the least, the greatest, and that of null
+    return float(messages * min(known.get(one, shares[len(common)]) for one in hashes))
 
 
 def _exact_key(db: Driver, made: Plan, rule: Rule, name: str, text: str, high: int) -> Stream:
@@ -279,6 +293,12 @@ class _Statistics:
 _STATISTICS: Final = """
 SELECT attname, n_distinct, most_common_vals::text::text[], most_common_freqs FROM pg_stats
 WHERE schemaname = 'bus' AND (tablename, attname) IN (('entry', 'queue'), ('entry', 'state'), ('message', 'kind'))
+"""
+_WORD_STATISTICS: Final = """
+SELECT greatest(c.reltuples, 0), s.most_common_elems::text::bigint[], s.most_common_elem_freqs
+FROM pg_class c LEFT JOIN pg_stats s
+  ON s.schemaname = 'bus' AND s.tablename = 'search_words' AND s.attname = 'words'
+WHERE c.oid = 'bus.search_words'::regclass
 """
 _QUEUES: Final = """
 WITH RECURSIVE hop (queue) AS (

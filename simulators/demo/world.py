@@ -57,6 +57,12 @@ polls = [
     {{ name = "status-1-3", operation = "status", version = "1.3", {statuses} }},
 ]
 
+[schedules.night-poll]
+title = "Ночной опрос очереди СМЭВ 1.3"
+cron = "15 3 * * 1-5"
+queue = "bus.poll"
+body = '{{"source": "smev.requests-1-3"}}'
+
 [connectors.smev.endpoints]
 "1.1" = "{smev}/smev/v1.1/ws"
 "1.2" = "{smev}/smev/v1.2/ws"

@@ -3,24 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import httpx
 import pytest
 
 from console.app import Console
-
-
-class Open:
-    """A bus that is open and takes nothing."""
-
-    metrics = None
-
-    def healthy(self) -> bool:
-        return True
-
-    def applications(self) -> dict[str, Any]:
-        return {}
 
 
 @pytest.fixture
@@ -46,7 +33,9 @@ def test_a_sender_is_asked_to_wait_while_the_bus_is_opening(console: Console) ->
     assert answer(console, "GET", "/healthz").status_code == 503
 
 
-def test_an_unknown_address_of_an_open_bus_is_unknown(console: Console) -> None:
-    console.serve(Open())
+def test_an_unknown_address_of_an_open_bus_is_unknown(console: Console, bus_of) -> None:
+    bus = bus_of()
+    bus.start(intake=False, work=False, schedule=False)
+    console.serve(bus)
     assert answer(console, "POST", "/nowhere").status_code == 404
     assert answer(console, "GET", "/healthz").status_code == 200

@@ -11,8 +11,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from core import cluster, neighbours
+from core import cluster, discovery, neighbours
 from core.cluster import Membership
+from core.database import revisions
 from core.errors import ConfigError
 from core.neighbours import guard_migration
 from core.route import Format, Route
@@ -219,7 +220,7 @@ def test_a_process_ends_when_another_one_migrates_further(
 @pytest.mark.feature("BUS-12")
 def test_the_schema_is_not_migrated_below_the_feet_of_a_live_process(strict: Any, working: Any, database: Any) -> None:
     bus = strict([working()])
-    known = {"bus": ["bus_9999", *("bus_0005", "bus_0004", "bus_0003", "bus_0002", "bus_0001")]}
+    known = {"bus": ["bus_9999", *revisions(discovery.migrations())["bus"]]}
     with pytest.raises(ConfigError, match=r"хочет обновить схему базы.*pid.*OMSBUS_ROLLING=true"):
         guard_migration(database, lambda: known, rolling=False)
     guard_migration(database, lambda: known, rolling=True)

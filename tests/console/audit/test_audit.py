@@ -35,7 +35,7 @@ def desk(bus_of: Any, console_of: Any) -> Any:
 
 @pytest.fixture
 def auditor(desk: Any) -> Any:
-    return desk.person("auditor", login="auditor1")
+    return desk.person("auditor", "erz.reader", login="auditor1")
 
 
 def rows_of(answer: Any) -> int:

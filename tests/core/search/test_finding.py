@@ -228,3 +228,19 @@ def test_keys_and_words_of_bodies_find_their_messages(
         tokens = " ".join(map(values.token, values.of_words("слово7 пётр")))
         assert find(journal, Wanted(words=tokens), 1000).rows == found
         assert find(journal, Wanted(words="слово7 слово8"), 1000).rows == []
+
+
+def test_words_that_everybody_has_do_not_lead_the_search(
+    journal: Database, declared: None, indexed: Callable[[], None]
+) -> None:
+    indexed()
+    with journal.transaction() as connection:
+        driver(connection).execute("ANALYZE bus.search_words")
+    with journal.transaction() as connection:
+        db = driver(connection)
+        common = streams.plan(db, Wanted(words="петр", state="dropped"))
+        rare = streams.plan(db, Wanted(words="слово3", state="handled"))
+        unknown = streams.plan(db, Wanted(words="никогда", state="dropped"))
+    assert common.stream.covers == ("state",)
+    assert rare.stream.covers == ("words",)
+    assert unknown.stream.covers == ("words",)
