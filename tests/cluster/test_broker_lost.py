@@ -24,6 +24,7 @@ def test_a_cluster_whose_broker_is_away_starts_and_works_by_the_sweep(cluster_at
     assert worker.wait(20) == 0, "nobody waits for a broker that is not there"
 
 
+@pytest.mark.slow
 @pytest.mark.feature("BUS-02", "BUS-12")
 def test_a_frozen_broker_delays_nobody_and_is_used_again_afterwards(cluster: Any, rabbit: Any, eventually: Any) -> None:
     swept = cluster.worker(sweep_s=0.2)
@@ -44,6 +45,7 @@ def test_a_frozen_broker_delays_nobody_and_is_used_again_afterwards(cluster: Any
     assert set(cluster.effects().values()) == {1}
 
 
+@pytest.mark.slow
 @pytest.mark.feature("BUS-02", "BUS-12")
 def test_a_broker_that_was_killed_and_came_back_empty_carries_signals_again(
     cluster: Any, rabbit: Any, eventually: Any

@@ -291,7 +291,7 @@ def test_whatever_happens_nothing_is_lost_doubled_or_overtaken(
     run_state_machine_as_test(
         Histories,
         settings=settings(
-            max_examples=45,
+            max_examples=25,
             stateful_step_count=40,
             derandomize=True,
             deadline=None,

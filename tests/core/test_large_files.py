@@ -38,6 +38,7 @@ def _through(database_url: str, home: Path, size: int) -> dict[str, Any]:
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.feature("BUS-02")
 def test_an_attachment_of_64_mb_takes_hardly_any_memory(database_url: str, roomy: Path) -> None:
     made = _through(database_url, roomy, 64 * MIB + 12_345)

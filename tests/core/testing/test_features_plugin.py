@@ -53,6 +53,7 @@ def test_only_what_passed_to_the_end_proves_anything(run: Any) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_partial_run_changes_only_what_it_ran(run: Any) -> None:
     run(TESTS.format(fine=True))
     found = run(TESTS.format(fine=False), "-k", "test_fails")
@@ -60,6 +61,7 @@ def test_a_partial_run_changes_only_what_it_ran(run: Any) -> None:
     assert found["BUS-03"] == ["test_each[1]", "test_each[2]"]
 
 
+@pytest.mark.slow
 def test_tests_that_are_gone_are_forgotten(run: Any) -> None:
     run(TESTS.format(fine=True))
     assert run("def test_other(): pass") == {}
