@@ -35,7 +35,7 @@ run: setup ## the bus in one process (http://127.0.0.1:8080/healthz)
 
 test: setup-cluster ## lint and the fast tests (under 6 minutes on 2 cores)
 	@$(MAKE) --no-print-directory lint
-	@$(BIN)/pytest -m "not slow" -q -n 2 --dist loadfile
+	@$(BIN)/pytest -m "not slow" -q -n 3 --dist loadfile
 
 test-slow: setup-cluster ## the slow tests: kill -9 at every step, ten minutes of chaos, long fuzzing, the whole demo
 	@$(BIN)/pytest -m slow -q -n 2 --dist loadfile

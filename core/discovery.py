@@ -9,9 +9,11 @@ module with screens).
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import importlib.metadata
 import pkgutil
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -165,6 +167,15 @@ def connectors(configured: dict[str, dict[str, Any]]) -> list[Connector]:
         if settings.enabled:
             built.append(module.connect(name, settings))
     return built
+
+
+@functools.cache
+def subsystem_title(name: str) -> str:
+    """How people call it: the Russian words that the docstring of routes/<name> begins with; else the name."""
+    file = HOUSE / "routes" / name / "__init__.py"
+    said = ast.get_docstring(ast.parse(file.read_bytes())) if file.is_file() else None
+    found = re.match(r"[А-ЯЁ][А-ЯЁа-яё -]*", said or "")
+    return found[0].strip() if found else name
 
 
 def migrations() -> list[tuple[str, Path]]:

@@ -8,7 +8,6 @@ shown even when nothing has come that way yet.
 
 from __future__ import annotations
 
-import re
 import sys
 import threading
 import time
@@ -146,13 +145,6 @@ def subsystem(bus: Bus, queue: str) -> str:
         if above == "routes" and rest:
             return rest.split(".")[0]
     return ""
-
-
-def subsystem_title(name: str) -> str:
-    """How people call it: the Russian words that the docstring of its package begins with; else the name."""
-    package = sys.modules.get(f"routes.{name}")
-    found = re.match(r"[А-ЯЁ][А-ЯЁа-яё -]*", (package.__doc__ or "") if package else "")
-    return found[0].strip() if found else name
 
 
 def _nodes(bus: Bus, known: Mapping[str, Standing]) -> Iterator[Node]:

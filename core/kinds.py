@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.discovery import subsystem_title
 from core.errors import ConfigError
 from core.route import Format, Route
 from core.settings import HOUSE
@@ -29,6 +30,7 @@ class Kind:
     name: str
     title: str
     subsystem: str
+    """How people call it; "" for the bus itself."""
     formats: tuple[Format, ...]
     features: tuple[str, ...]
     commands: bool
@@ -76,4 +78,4 @@ def _add(found: dict[str, KindFile], path: Path, title: str) -> None:
 
 def _subsystem(route: Route) -> str:
     module = next((one.__module__ for one in route.handlers.values()), "")
-    return module.split(".")[1] if module.startswith("routes.") else ""
+    return subsystem_title(module.split(".")[1]) if module.startswith("routes.") else ""

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from core.flows import Flows, Node, subsystem_title
+from core.discovery import subsystem_title
+from core.flows import Flows, Node
 
 WIDTH: Final = 196
 HEIGHT: Final = 72

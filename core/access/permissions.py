@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
+from core.discovery import subsystem_title
 from core.settings import HOUSE
 
 PERMISSIONS: Final[Mapping[str, str]] = {
@@ -61,7 +62,8 @@ def permissions() -> Mapping[str, str]:
     """Every permission with its Russian title, those of the subsystems too."""
     known = dict(PERMISSIONS)
     for subsystem in subsystems():
-        known |= {f"{subsystem}.{deed}": f"Подсистема {subsystem}: {words}" for deed, words in _DEEDS.items()}
+        title = subsystem_title(subsystem)
+        known |= {f"{subsystem}.{deed}": f"Реестры {title}: {words}" for deed, words in _DEEDS.items()}
     return known
 
 
@@ -87,9 +89,10 @@ def roles() -> Mapping[str, Role]:
         Role("personal", "Доступ к персональным данным", frozenset({"messages.content", "personal.read"})),
     ]
     for one in subsystems():
+        title = f"Реестры {subsystem_title(one)}"
         built += [
-            Role(f"{one}.reader", f"{one}: просмотр", frozenset({f"{one}.read"})),
-            Role(f"{one}.writer", f"{one}: ввод", frozenset({f"{one}.read", f"{one}.write"})),
-            Role(f"{one}.approver", f"{one}: утверждение", frozenset({f"{one}.read", f"{one}.approve"})),
+            Role(f"{one}.reader", f"{title}: просмотр", frozenset({f"{one}.read"})),
+            Role(f"{one}.writer", f"{title}: ввод", frozenset({f"{one}.read", f"{one}.write"})),
+            Role(f"{one}.approver", f"{title}: утверждение", frozenset({f"{one}.read", f"{one}.approve"})),
         ]
     return {role.name: role for role in built}

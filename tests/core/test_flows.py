@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from core import flows
+from core import discovery, flows
 from core.flows import BY_CLOCK, BY_HAND, BY_TERM, Flows, Observer
 from core.flows import flows as graph
 from core.message import Message
@@ -81,5 +81,5 @@ def test_a_subsystem_is_the_package_of_the_routes_program_and_has_the_name_peopl
     bus = bus_of([route])
     assert flows.subsystem(bus, "zags.death") == "zags"
     assert flows.subsystem(bus, "bus.poll") == ""
-    assert flows.subsystem_title("zags") == "ЕГР ЗАГС"
-    assert flows.subsystem_title("nowhere") == "nowhere"
+    assert discovery.subsystem_title("zags") == "ЕГР ЗАГС"
+    assert discovery.subsystem_title("nowhere") == "nowhere"

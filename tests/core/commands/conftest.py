@@ -40,10 +40,12 @@ class Said:
     code: int
     out: str
     error: BusError | None
+    stdout: str
+    """Without what the log says meanwhile."""
 
     @property
     def json(self) -> Any:
-        return json.loads(self.out)
+        return json.loads(self.stdout)
 
 
 class Omsbus(Protocol):
@@ -70,7 +72,8 @@ def omsbus(database_url: str, config: Path, monkeypatch: pytest.MonkeyPatch) -> 
         error = result.exception
         if error is not None and not isinstance(error, BusError | SystemExit):
             raise error
-        return Said(result.exit_code, result.output, error if isinstance(error, BusError) else None)
+        known = error if isinstance(error, BusError) else None
+        return Said(result.exit_code, result.output, known, result.stdout)
 
     return run
 
