@@ -244,7 +244,12 @@ class House:
         return found if len(found) == count and {one.state for one in found} <= states else []
 
     def answers_to(self, message_id: str) -> int:
-        self.eventually(lambda: not self.rows("SELECT 1 FROM bus.outgoing WHERE confirmed_at IS NULL"))
+        under_way = (
+            "SELECT 1 FROM bus.outgoing WHERE confirmed_at IS NULL UNION ALL "
+            "SELECT 1 FROM bus.entry e JOIN bus.queue q ON q.name = e.queue "
+            "WHERE e.state = 'ready' AND q.state = 'running'"
+        )
+        self.eventually(lambda: not self.rows(under_way))
         return len(self.control.message(message_id)["answers"])
 
     def drop(self, message_id: Any) -> None:
